@@ -1,0 +1,10 @@
+//! What the standard library lacks and every crate above wants: one error type, atomic writes, file locks,
+//! random ids, sizes. No word of containers appears here.
+
+pub mod atomic_write;
+pub mod error;
+pub mod flock;
+pub mod id;
+pub mod size;
+
+pub use error::{Context, Error, Kind, Result};
