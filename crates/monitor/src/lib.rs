@@ -1,1 +1,31 @@
-//! monitor
+//! The parent of one container process.
+//!
+//! A monitor is this same binary, executed afresh for one container: single-threaded, one event loop, no runtime. It
+//! creates the container, moves its streams between log and clients, reaps it and writes down how it ended. It holds
+//! `monitor.lock` for life; if it dies its init dies with it, and whoever sees the lock free beside a state that says
+//! *running* knows what happened.
+//!
+//! ```text
+//! /run/tare/containers/ID/
+//!   config.json     the runtime configuration (runtime-spec)
+//!   monitor.json    [`Config`]: what the monitor has to know besides
+//!   monitor.lock    held while the monitor lives
+//!   control.sock    clients speak [`protocol`] here
+//! ```
+//!
+//! The other end is [`client`], used by the engine.
+
+pub mod client;
+pub mod config;
+pub mod protocol;
+pub mod spawn;
+pub mod state;
+
+pub mod log;
+mod output;
+mod serve;
+mod stdin;
+
+pub use config::Config;
+pub use serve::main;
+pub use state::State;

@@ -1,4 +1,23 @@
-//! A bundle becomes a process: namespaces, control groups, mounts, security, and the steps between two processes.
-//! It knows no image.
+//! A bundle becomes a process: namespaces, control groups, mounts, security, and the numbered steps that two processes
+//! take together. It knows no image and no container record.
+//!
+//! Read [`create`] and [`init`] side by side: the same step numbers stand in both.
 
+pub mod bundle;
+pub mod cgroup;
+pub mod create;
+pub mod reaper;
 pub mod seccomp;
+pub mod userns;
+
+mod devices;
+mod init;
+mod masks;
+mod mounts;
+mod namespaces;
+mod process;
+mod rootfs;
+mod sync;
+mod users;
+
+pub use create::{Config, Created, Stdio, create};

@@ -5,6 +5,7 @@ pub mod atomic_write;
 pub mod error;
 pub mod flock;
 pub mod id;
+pub mod remove_tree;
 pub mod size;
 
 pub use error::{Context, Error, Kind, Result};

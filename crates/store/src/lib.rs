@@ -1,1 +1,74 @@
-//! store
+//! Images on disk: content by digest, layers as directories, names. A container's own files are not kept here.
+//!
+//! ```text
+//! ROOT/
+//!   version                     {"layout":1}, read before anything else
+//!   content/sha256/HEX          blobs: manifests, configurations, layers as they were transferred
+//!   ingest/lock                 held shared while an operation makes content, exclusively while garbage is swept
+//!   ingest/ID/                  an operation's scratch, locked (flock) while that operation lives
+//!   snapshots/HEX/fs/           the layer with this ChainId, in overlayfs form, settled upon the layers below it
+//!   snapshots/HEX/meta.json     its parent, DiffId, sizes and blob
+//!   images/lock                 held exclusively while the names change
+//!   images/NAMES.json           name → image id, and what is known of each image
+//! ```
+//!
+//! Content and snapshots never change once they are there. An operation writes into its ingest directory, verifies,
+//! flushes, and renames into place; the names come last, so nothing has a name before all of it is there. A crash
+//! leaves at most ingest directories that nobody locks and content that no name reaches: [`Store::gc`] removes both.
+//!
+//! Readers take no lock: they read `NAMES.json`, which is replaced atomically, and one configuration.
+
+mod archive;
+mod content;
+mod gc;
+mod image;
+mod import;
+mod ingest;
+mod layout;
+mod names;
+mod remove;
+mod resolve;
+mod snapshot;
+mod spool;
+
+#[cfg(test)]
+mod testing;
+
+use std::path::{Path, PathBuf};
+
+use stdx::Result;
+
+pub use archive::{Loaded, Progress};
+pub use content::Content;
+pub use gc::Freed;
+pub use image::Image;
+pub use import::ImportOptions;
+pub use ingest::Hold;
+pub use remove::{Removed, Usage};
+
+/// A data root. Opening one costs a file read; several processes may have it open and write to it at once.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the data root, or makes one where there is nothing yet.
+    ///
+    /// Fails with `Unsupported` when another layout version is there and with `Invalid` when the directory holds
+    /// something else; in both cases nothing is touched.
+    pub fn open(root: &Path) -> Result<Self> {
+        layout::check_or_create(root)?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// The data root itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The blobs.
+    pub fn content(&self) -> Content {
+        Content::new(&self.root)
+    }
+}

@@ -1,0 +1,88 @@
+//! The budgets, in one table.
+
+use crate::sample::Figure;
+
+pub(crate) const RUN_LEAN: &str = "run --rm true, beside the floor";
+pub(crate) const RUN_ENGINES: &str = "run --rm true, beside engines";
+pub(crate) const DETACHED: &str = "detached start";
+pub(crate) const MONITOR: &str = "memory (PSS) of a container's parent";
+pub(crate) const STORM: &str = "100 detached starts, 4 at a time";
+
+pub(crate) const TARE: &str = "tare";
+pub(crate) const FLOOR: &str = "floor";
+pub(crate) const PODMAN: &str = "podman";
+pub(crate) const DOCKER: &str = "docker";
+
+/// What tare's median may be.
+enum Bound {
+    /// No more than this, in the figure's unit.
+    AtMost(f64),
+    /// No more than this many times the other's.
+    TimesAtMost(&'static str, f64),
+    /// The other's is at least this many times larger.
+    LessBy(&'static str, f64),
+    /// At least this many times the other's.
+    MoreBy(&'static str, f64),
+}
+
+const BUDGETS: &[(&str, Bound)] = &[
+    (RUN_LEAN, Bound::TimesAtMost(FLOOR, 2.0)),
+    (RUN_ENGINES, Bound::LessBy(PODMAN, 10.0)),
+    (RUN_ENGINES, Bound::LessBy(DOCKER, 15.0)),
+    (DETACHED, Bound::AtMost(15.0)),
+    (MONITOR, Bound::AtMost(250.0)),
+    (STORM, Bound::MoreBy(PODMAN, 10.0)),
+    (STORM, Bound::MoreBy(DOCKER, 10.0)),
+];
+
+/// One line a budget; whether all that could be checked are kept.
+pub(crate) fn print_verdicts(figures: &[Figure]) -> bool {
+    println!("\n{:<40} {:<30} {:>9}  verdict", "budget", "bound", "seen");
+    let mut kept = true;
+    for (measurement, bound) in BUDGETS {
+        let median = |who: &str| find(figures, measurement, who).map(Figure::median);
+        let (words, verdict) = judge(bound, median(TARE), median);
+        let (seen, verdict) = match verdict {
+            Some((seen, true)) => (format!("{seen:.2}"), "pass"),
+            Some((seen, false)) => (format!("{seen:.2}"), "FAIL"),
+            None => ("-".to_owned(), "not measured here"),
+        };
+        kept &= verdict != "FAIL";
+        println!("{measurement:<40} {words:<30} {seen:>9}  {verdict}");
+    }
+    kept
+}
+
+fn find<'a>(figures: &'a [Figure], measurement: &str, who: &str) -> Option<&'a Figure> {
+    figures.iter().find(|figure| figure.measurement == measurement && figure.who == who)
+}
+
+/// The bound in words, and the number held against it with whether it is kept, where there is one.
+fn judge(bound: &Bound, tare: Option<f64>, median: impl Fn(&str) -> Option<f64>) -> (String, Option<(f64, bool)>) {
+    let against = |who, ratio: fn(f64, f64) -> f64| Some(ratio(tare?, median(who)?));
+    match bound {
+        Bound::AtMost(most) => (format!("at most {most}"), tare.map(|seen| (seen, seen <= *most))),
+        Bound::TimesAtMost(who, most) => {
+            (format!("at most {most} x {who}"), against(who, |t, o| t / o).map(|r| (r, r <= *most)))
+        }
+        Bound::LessBy(who, least) => {
+            (format!("{least} x less than {who}"), against(who, |t, o| o / t).map(|r| (r, r >= *least)))
+        }
+        Bound::MoreBy(who, least) => {
+            (format!("{least} x more than {who}"), against(who, |t, o| t / o).map(|r| (r, r >= *least)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_compares_with_the_named_peer() {
+        let peers = |who: &str| (who == PODMAN).then_some(100.0);
+        assert_eq!(judge(&Bound::LessBy(PODMAN, 10.0), Some(5.0), peers).1, Some((20.0, true)));
+        assert_eq!(judge(&Bound::TimesAtMost(PODMAN, 0.01), Some(5.0), peers).1, Some((0.05, false)));
+        assert_eq!(judge(&Bound::LessBy(DOCKER, 10.0), Some(5.0), peers).1, None);
+    }
+}

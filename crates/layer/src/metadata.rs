@@ -1,0 +1,144 @@
+//! Owner, mode, times and extended attributes, put on files in the one order that keeps them all: the owner first,
+//! since changing it clears set-id bits and capabilities; the times last, since everything else changes them.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{
+    AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fgetxattr,
+    flistxattr, fsetxattr, futimens, lsetxattr, utimensat,
+};
+use rustix::io::{self, Errno};
+use stdx::{Context, Error, Result};
+
+use crate::tar::Entry;
+
+/// Marks a directory that hides what the layers below have in its place.
+pub(crate) const OPAQUE: &str = "trusted.overlay.opaque";
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Metadata {
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime: (i64, u32),
+    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Metadata {
+    /// What a directory gets that no layer says anything about: the same on every machine.
+    pub(crate) fn of_implied_directory() -> Self {
+        Self { mode: 0o755, ..Self::default() }
+    }
+
+    pub(crate) fn of_entry(entry: &Entry) -> Self {
+        let Entry { mode, uid, gid, mtime, .. } = *entry;
+        Self { mode, uid, gid, mtime, xattrs: entry.xattrs.clone() }
+    }
+
+    #[expect(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]
+    pub(crate) fn of_stat(stat: &Stat) -> Self {
+        let mtime = (stat.st_mtime as i64, stat.st_mtime_nsec as u32);
+        let (uid, gid) = (stat.st_uid, stat.st_gid);
+        Self { mode: stat.st_mode & 0o7777, uid, gid, mtime, xattrs: Vec::new() }
+    }
+
+    /// Adds the attributes of an open file, those of the overlay left out.
+    pub(crate) fn with_xattrs_of(mut self, fd: impl AsFd) -> io::Result<Self> {
+        let mut names = vec![0; 64 << 10];
+        let length = match flistxattr(&fd, &mut names[..]) {
+            Ok(length) => length,
+            Err(Errno::OPNOTSUPP) => 0,
+            Err(errno) => return Err(errno),
+        };
+        for name in names[..length].split(|b| *b == 0).filter(|name| !name.is_empty() && !is_overlays(name)) {
+            let mut value = vec![0; 64 << 10];
+            let length = fgetxattr(&fd, name, &mut value[..])?;
+            value.truncate(length);
+            self.xattrs.push((name.to_vec(), value));
+        }
+        Ok(self)
+    }
+
+    fn owner(&self) -> (Option<Uid>, Option<Gid>) {
+        (Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))
+    }
+
+    fn times(&self) -> Timestamps {
+        let time = Timespec { tv_sec: self.mtime.0, tv_nsec: self.mtime.1.into() };
+        Timestamps { last_access: time, last_modification: time }
+    }
+
+    /// Puts everything on an open file or directory; `path` is for messages. The number of attributes left out.
+    pub(crate) fn put(&self, fd: impl AsFd, path: &str) -> Result<u64> {
+        let (uid, gid) = self.owner();
+        needs_root(fchown(&fd, uid, gid), || format!("cannot give {path:?} to {}:{}", self.uid, self.gid))?;
+        let set = |name: &[u8], value: &[u8]| fsetxattr(&fd, name, value, XattrFlags::empty());
+        let dropped = self.put_xattrs(path, true, set)?;
+        fchmod(&fd, Mode::from_raw_mode(self.mode)).context(|| format!("cannot set the mode of {path:?}"))?;
+        futimens(&fd, &self.times()).context(|| format!("cannot set the times of {path:?}"))?;
+        Ok(dropped)
+    }
+
+    /// The same for what cannot be opened: links, devices, fifos. Nobody else changes this tree, so the name is enough.
+    pub(crate) fn put_at(&self, dir: impl AsFd, name: &[u8], is_link: bool, path: &str) -> Result<u64> {
+        let (uid, gid) = self.owner();
+        needs_root(chownat(&dir, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW), || {
+            format!("cannot give {path:?} to {}:{}", self.uid, self.gid)
+        })?;
+        let file = [format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).as_bytes(), name].concat();
+        let file = OsStr::from_bytes(&file);
+        let set = |name: &[u8], value: &[u8]| lsetxattr(file, name, value, XattrFlags::empty());
+        let dropped = self.put_xattrs(path, false, set)?;
+        if !is_link {
+            chmodat(&dir, name, Mode::from_raw_mode(self.mode), AtFlags::empty())
+                .context(|| format!("cannot set the mode of {path:?}"))?;
+        }
+        utimensat(&dir, name, &self.times(), AtFlags::SYMLINK_NOFOLLOW)
+            .context(|| format!("cannot set the times of {path:?}"))?;
+        Ok(dropped)
+    }
+
+    /// Attributes the file system cannot hold are left out, as Docker does; capabilities are not, since a program
+    /// without its own may fail or, worse, run on.
+    fn put_xattrs(&self, path: &str, openable: bool, set: impl Fn(&[u8], &[u8]) -> io::Result<()>) -> Result<u64> {
+        let mut dropped = 0;
+        for (name, value) in self.xattrs.iter().filter(|(name, _)| !is_overlays(name)) {
+            match set(name, value) {
+                Ok(()) => {}
+                Err(Errno::OPNOTSUPP) if name != b"security.capability" => dropped += 1,
+                // The kernel has no user attributes on links and devices.
+                Err(Errno::PERM) if !openable && name.starts_with(b"user.") => dropped += 1,
+                Err(errno) => {
+                    let name = String::from_utf8_lossy(name).into_owned();
+                    needs_root(Err(errno), || format!("cannot set attribute {name:?} of {path:?}"))?;
+                }
+            }
+        }
+        Ok(dropped)
+    }
+}
+
+/// The overlay's own marks: an archive that could set them would hide or redirect what other layers have.
+fn is_overlays(name: &[u8]) -> bool {
+    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
+}
+
+/// Says what to do about a refusal.
+pub(crate) fn needs_root<T>(result: io::Result<T>, message: impl FnOnce() -> String) -> Result<T> {
+    let hint = |error: Error| error.hint("unpacking layers needs root");
+    match result {
+        Err(errno @ (Errno::PERM | Errno::ACCESS)) => Err(errno).context(message).map_err(hint),
+        result => result.context(message),
+    }
+}
+
+pub(crate) fn set_opaque(dir: impl AsFd, path: &str) -> Result<()> {
+    needs_root(fsetxattr(dir, OPAQUE, b"y", XattrFlags::empty()), || format!("cannot make {path:?} opaque"))
+}
+
+pub(crate) fn is_opaque(dir: impl AsFd) -> bool {
+    let mut value = [0; 1];
+    matches!(fgetxattr(dir, OPAQUE, &mut value[..]), Ok(1)) && value == *b"y"
+}

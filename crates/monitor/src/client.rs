@@ -1,0 +1,93 @@
+//! The engine's end of `control.sock`.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use stdx::{Context, Result};
+
+use crate::config::socket_path;
+use crate::protocol::{Decoder, Event, Request};
+
+/// A connection to a monitor.
+#[derive(Debug)]
+pub struct Connection {
+    stream: UnixStream,
+    decoder: Decoder,
+}
+
+impl Connection {
+    /// Connects to the monitor whose run directory is `dir`.
+    ///
+    /// # Errors
+    /// [`stdx::Kind::NotFound`] or a refused connection if there is no monitor.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = socket_path(dir);
+        let connect = || -> sys::Result<OwnedFd> {
+            // A socket address holds 107 bytes: the directory goes through a descriptor, however long its name.
+            let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+            let dir = rustix::fs::open(dir, flags, rustix::fs::Mode::empty())?;
+            let address = address_in(dir.as_fd())?;
+            let flags = rustix::net::SocketFlags::CLOEXEC;
+            let kind = rustix::net::SocketType::STREAM;
+            let socket = rustix::net::socket_with(rustix::net::AddressFamily::UNIX, kind, flags, None)?;
+            rustix::net::connect(&socket, &address)?;
+            Ok(socket)
+        };
+        let socket = connect().context(|| format!("cannot reach the monitor at {path:?}"))?;
+        Ok(Self::new(socket))
+    }
+
+    pub(crate) fn new(socket: OwnedFd) -> Self {
+        Self { stream: UnixStream::from(socket), decoder: Decoder::default() }
+    }
+
+    /// Says `request`, waiting while the monitor is busy.
+    pub fn send(&mut self, request: &Request) -> Result<()> {
+        self.stream.write_all(&request.encode()).context(|| "cannot write to the monitor".into())
+    }
+
+    /// Waits for the next event. `None`: the monitor is gone.
+    pub fn receive(&mut self) -> Result<Option<Event>> {
+        loop {
+            if let Some(event) = self.decoder.event()? {
+                return Ok(Some(event));
+            }
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads what has arrived (waits if nothing has) for [`Self::pending`]. `false`: the monitor is gone.
+    pub fn fill(&mut self) -> Result<bool> {
+        let mut buffer = [0; 32 << 10];
+        let len = loop {
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break 0,
+                result => break result.context(|| "cannot read from the monitor".into())?,
+            }
+        };
+        self.decoder.push(&buffer[..len]);
+        Ok(len > 0)
+    }
+
+    /// The next event that has arrived whole.
+    pub fn pending(&mut self) -> Result<Option<Event>> {
+        self.decoder.event()
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// The address of the control socket in the directory `dir` is open on.
+pub(crate) fn address_in(dir: BorrowedFd<'_>) -> sys::Result<rustix::net::SocketAddrUnix> {
+    use std::os::fd::AsRawFd;
+    rustix::net::SocketAddrUnix::new(format!("/proc/self/fd/{}/control.sock", dir.as_raw_fd()))
+}

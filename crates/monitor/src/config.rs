@@ -1,0 +1,76 @@
+//! What a monitor is told, in `monitor.json`.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use stdx::atomic_write::{Durability, atomic_write};
+use stdx::{Context, Result};
+use sys::mount::Mount;
+
+/// Everything a monitor needs beside the bundle it stands in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// The container's id.
+    pub id: String,
+    /// Where to keep the [`crate::State`].
+    pub state: PathBuf,
+    /// The root filesystem.
+    pub root: Mount,
+    /// The control group, relative to every hierarchy's root.
+    pub cgroup: String,
+    /// `name|uid[:group|gid]`, looked up inside the container.
+    pub user: Option<String>,
+    /// Further groups, by name or number.
+    pub groups: Vec<String>,
+    /// The program gets a terminal.
+    pub terminal: bool,
+    /// Its first size, in characters; 0: unknown.
+    pub rows: u16,
+    pub columns: u16,
+    /// The program's standard input stays open for clients.
+    pub stdin: bool,
+    /// It is closed when the first client that writes to it leaves.
+    pub stdin_once: bool,
+    /// Where output goes besides clients. `None`: nowhere.
+    pub log: Option<LogConfig>,
+    /// The arguments with which to execute this binary at the end, unless a client has said it will clean up.
+    pub cleanup: Option<Vec<String>>,
+}
+
+/// A log on disk, rotated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogConfig {
+    /// The current file; older ones are `PATH.1`, `PATH.2` …
+    pub path: PathBuf,
+    /// A file is rotated when it would grow beyond this many bytes.
+    pub max_bytes: u64,
+    /// How many files are kept, the current one included.
+    pub max_files: u32,
+}
+
+const FILE: &str = "monitor.json";
+
+impl Config {
+    /// Reads `dir/monitor.json`.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let bytes = std::fs::read(&path).context(|| format!("cannot read {path:?}"))?;
+        serde_json::from_slice(&bytes).context(|| format!("cannot parse {path:?}"))
+    }
+
+    /// Writes `dir/monitor.json`.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let bytes = serde_json::to_vec(self).context(|| "cannot write the monitor's configuration".into())?;
+        atomic_write(&dir.join(FILE), &bytes, Durability::Scratch)
+    }
+}
+
+/// The lock of the monitor whose run directory is `dir`.
+pub fn lock_path(dir: &Path) -> PathBuf {
+    dir.join("monitor.lock")
+}
+
+/// The socket of the monitor whose run directory is `dir`.
+pub fn socket_path(dir: &Path) -> PathBuf {
+    dir.join("control.sock")
+}

@@ -1,0 +1,557 @@
+//! The monitor's life: make the container, wait for the start, move streams until the program ends, write down how.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+use runtime::bundle::Bundle;
+use runtime::cgroup::{self, Cgroup};
+use runtime::create::{CreateError, Created, Started};
+use runtime::{Config as RuntimeConfig, Stdio};
+use stdx::flock::Flock;
+use stdx::{Context, Error, Result};
+use sys::Errno;
+
+use crate::client::address_in;
+use crate::config::{Config, lock_path};
+use crate::log::{Log, Stream};
+use crate::output::Client;
+use crate::protocol::{Event, Failed, Ready, Request};
+use crate::state::{Exit, Process, State};
+use crate::stdin::Stdin;
+
+/// Bytes read at a time: a pipe holds as many.
+const CHUNK: usize = 64 << 10;
+
+/// A process that ends without closing its streams to everybody (it passed them to somebody outside) is not waited for
+/// longer than it takes to read what is there.
+const DRAIN_ROUNDS: usize = 1024;
+
+/// Runs the monitor whose run directory is `dir`. Standard input is the first client's connection.
+///
+/// Returns when everything is over; the caller then executes what [`Outcome`] says.
+pub fn main(dir: &Path) -> Result<Outcome> {
+    let first = sys::fds::take_inherited(0).ok_or_else(|| Error::invalid("a monitor is started by the engine"))?;
+    // Number 0 is free again, and the next file opened would get it: the program's own streams must not be confused.
+    let null = open_null()?;
+    let first = rustix::io::fcntl_dupfd_cloexec(&first, 3).context(|| "cannot keep the first connection".into())?;
+    sys::fds::inherit_as(null.as_fd(), 0).context(|| "cannot close standard input".into())?;
+    rustix::io::ioctl_fionbio(&first, true).context(|| "cannot use the first connection".into())?;
+    let mut first = Client::new(first);
+    match prepare(dir) {
+        Ok((monitor, created)) => monitor.run(created, first),
+        Err(failure) => {
+            tell(&mut first, &Event::Failed(failure.failed()));
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// What is left to do when a monitor is finished.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing.
+    Done,
+    /// Execute this binary with these arguments.
+    Execute(Vec<String>),
+}
+
+/// Sends to a client that may be slow, waiting for it.
+fn tell(client: &mut Client, event: &Event) {
+    let mut alive = client.send(event);
+    while alive && client.has_outgoing() {
+        let _ = poll(&mut [PollFd::new(&*client, PollFlags::OUT)], None);
+        alive = client.flush();
+    }
+}
+
+struct Failure {
+    exit_code: i32,
+    error: Error,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { exit_code: 125, error }
+    }
+}
+
+impl From<CreateError> for Failure {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::ProgramNotFound(error) => Self { exit_code: 127, error },
+            CreateError::ProgramNotExecutable(error) => Self { exit_code: 126, error },
+            CreateError::Setup(error) => Self { exit_code: 125, error },
+        }
+    }
+}
+
+impl Failure {
+    fn failed(&self) -> Failed {
+        Failed { exit_code: self.exit_code, message: self.error.to_string() }
+    }
+}
+
+/// A monitor with its container made and its socket open.
+struct Monitor {
+    config: Config,
+    cgroup: Box<dyn Cgroup>,
+    listener: OwnedFd,
+    stdin: Stdin,
+    outputs: Vec<Output>,
+    log: Option<Log>,
+    clients: Vec<Client>,
+    process: Process,
+    own_pids: bool,
+    /// A client has said that it will clean up.
+    bye: bool,
+    /// Held for life; the kernel releases it however this process ends.
+    _lock: Flock,
+}
+
+/// One of the program's output streams, or its terminal.
+struct Output {
+    fd: OwnedFd,
+    stream: Stream,
+    /// Whether `fd` is a terminal, which is also its input.
+    terminal: bool,
+}
+
+fn prepare(dir: &Path) -> std::result::Result<(Monitor, Created), Failure> {
+    // A session of our own: the terminal that started us sends us nothing.
+    let _ = rustix::process::setsid();
+    // Ends only with its container. The front that started it may be interrupted, this one not.
+    [libc_signal::HUP, libc_signal::INT, libc_signal::QUIT, libc_signal::TERM].into_iter().for_each(sys::signal::ignore);
+    sys::process::become_subreaper().context(|| "cannot adopt orphans".into())?;
+    let config = Config::load(dir)?;
+    let bundle = Bundle::load(dir)?;
+    let lock = lock_path(dir);
+    let lock = Flock::try_exclusive(&lock)?
+        .ok_or_else(|| Error::conflict(format!("container {} has a monitor already", config.id)))?;
+    let listener = listen(dir)?;
+    let cgroup = cgroup::at(&config.cgroup)?;
+    let (stdio, ends) = streams(&config, &bundle)?;
+    let created = runtime::create(&RuntimeConfig {
+        spec: &bundle.spec,
+        bundle: &bundle.dir,
+        root: &config.root,
+        user: config.user.as_deref(),
+        groups: &config.groups,
+        cgroup: cgroup.as_ref(),
+        stdio,
+        die_with_creator: true,
+    })?;
+    let (stdin, outputs) = ends.join(&created)?;
+    let process = Process::current(created.pid)?;
+    let log = config.log.clone().map(Log::open).transpose().context(|| "cannot open the container's log".into())?;
+    let own_pids = has_own_pids(&bundle);
+    let stdin = Stdin::new(stdin, config.terminal);
+    let monitor = Monitor {
+        config,
+        cgroup,
+        listener,
+        stdin,
+        outputs,
+        log,
+        clients: Vec::new(),
+        process,
+        own_pids,
+        bye: false,
+        _lock: lock,
+    };
+    Ok((monitor, created))
+}
+
+/// The signals a terminal or an administrator ends ordinary programs with.
+mod libc_signal {
+    pub(super) const HUP: i32 = 1;
+    pub(super) const INT: i32 = 2;
+    pub(super) const QUIT: i32 = 3;
+    pub(super) const TERM: i32 = 15;
+}
+
+fn has_own_pids(bundle: &Bundle) -> bool {
+    use oci::runtime_spec::NamespaceType;
+    let namespaces = bundle.spec.linux.as_ref().map_or(&[][..], |linux| &linux.namespaces);
+    namespaces.iter().any(|namespace| namespace.typ == NamespaceType::Pid && namespace.path.is_none())
+}
+
+fn open_null() -> Result<OwnedFd> {
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).context(|| "cannot open \"/dev/null\"".into())
+}
+
+fn listen(dir: &Path) -> Result<OwnedFd> {
+    let make = || -> sys::Result<OwnedFd> {
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+        let dir = rustix::fs::open(dir, flags, rustix::fs::Mode::empty())?;
+        match rustix::fs::unlinkat(&dir, "control.sock", rustix::fs::AtFlags::empty()) {
+            // Left by a monitor that was killed: we hold the lock now.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let bound = rustix::net::bind(&socket, &address_in(dir.as_fd())?);
+        rustix::process::umask(before);
+        bound?;
+        rustix::net::listen(&socket, 64)?;
+        Ok(socket)
+    };
+    make().context(|| format!("cannot open the control socket in {dir:?}"))
+}
+
+/// Our ends of the program's streams.
+struct Ends {
+    stdin: Option<OwnedFd>,
+    outputs: Vec<Output>,
+}
+
+impl Ends {
+    /// With a terminal, both directions are its one descriptor.
+    fn join(self, created: &Created) -> Result<(Option<OwnedFd>, Vec<Output>)> {
+        let Some(terminal) = &created.terminal else { return Ok((self.stdin, self.outputs)) };
+        let copy = || -> Result<OwnedFd> {
+            let fd = terminal.try_clone().context(|| "cannot hold the terminal".into())?;
+            rustix::io::ioctl_fionbio(&fd, true).context(|| "cannot use the terminal".into())?;
+            Ok(fd)
+        };
+        Ok((Some(copy()?), vec![Output { fd: copy()?, stream: Stream::Stdout, terminal: true }]))
+    }
+}
+
+fn streams(config: &Config, bundle: &Bundle) -> Result<(Stdio, Ends)> {
+    if config.terminal {
+        let stdio = Stdio::Terminal { rows: config.rows, columns: config.columns };
+        return Ok((stdio, Ends { stdin: None, outputs: Vec::new() }));
+    }
+    let what = || "cannot make the program's streams".to_owned();
+    let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context(what);
+    let owner = pipe_owner(bundle);
+    let ours = |fd: OwnedFd| rustix::io::ioctl_fionbio(&fd, true).map(|()| fd).context(what);
+    let (stdin, our_stdin) = match config.stdin {
+        true => {
+            let (read, write) = pipe()?;
+            (read, Some(ours(write)?))
+        }
+        false => (open_null()?, None),
+    };
+    let mut files = vec![stdin];
+    let mut outputs = Vec::new();
+    for stream in [Stream::Stdout, Stream::Stderr] {
+        let (read, write) = pipe()?;
+        files.push(write);
+        outputs.push(Output { fd: ours(read)?, stream, terminal: false });
+    }
+    if owner != 0 {
+        for file in files.iter().filter(|file| sys::root::file_type(file).is_ok_and(|kind| kind.is_fifo())) {
+            rustix::fs::fchown(file, Some(rustix::fs::Uid::from_raw(owner)), None).context(what)?;
+        }
+    }
+    let files: [OwnedFd; 3] = files.try_into().map_err(|_| Error::invalid("three streams are made"))?;
+    Ok((Stdio::Files(files), Ends { stdin: our_stdin, outputs }))
+}
+
+/// The host's id of the container's root: a program may open `/dev/stdout` again only if it owns the pipe.
+fn pipe_owner(bundle: &Bundle) -> u32 {
+    let Some(linux) = &bundle.spec.linux else { return 0 };
+    let uid = bundle.spec.process.as_ref().map_or(0, |process| process.user.uid);
+    runtime::userns::to_host(&linux.uid_mappings, uid)
+}
+
+impl Monitor {
+    fn run(mut self, created: Created, first: Client) -> Result<Outcome> {
+        State::Created { process: self.process }.save(&self.config.state)?;
+        let ready = Event::Ready(Ready { pid: created.pid, warnings: created.warnings.clone() });
+        self.clients.push(first);
+        self.broadcast(&ready);
+        if !self.wait_for_start() {
+            // Nobody is left who could start it.
+            drop(created);
+            let _ = self.cgroup.kill();
+            let _ = self.cgroup.remove();
+            let _ = std::fs::remove_file(&self.config.state);
+            return Ok(self.outcome());
+        }
+        match created.start() {
+            Ok(started) => self.live(started),
+            Err(error) => {
+                let failed = Failure::from(error).failed();
+                let _ = self.cgroup.remove();
+                let (exit_code, error) = (failed.exit_code, failed.message.clone());
+                State::Failed { exit_code, error, at: Timestamp::now() }.save(&self.config.state)?;
+                self.clients.iter_mut().for_each(|client| tell(client, &Event::Failed(failed.clone())));
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    /// Serves clients until one says start. `false`: the first one has left without.
+    fn wait_for_start(&mut self) -> bool {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let Some(client) = self.clients.first_mut() else { return false };
+            let _ = poll(&mut [PollFd::new(&*client, PollFlags::IN)], None);
+            if !client.fill(&mut buffer) {
+                return false;
+            }
+            loop {
+                let Ok(request) = self.clients[0].request() else { return false };
+                match request {
+                    Some(Request::Start) => return true,
+                    Some(request) => self.answer(0, request, None),
+                    None => break,
+                }
+            }
+        }
+    }
+
+    /// From the start of the program to its end.
+    fn live(mut self, started: Started) -> Result<Outcome> {
+        let started_at = Timestamp::now();
+        State::Running { process: self.process, started_at }.save(&self.config.state)?;
+        self.broadcast(&Event::Started);
+        let mut buffer = vec![0; CHUNK];
+        // What was said in one breath with the start.
+        self.serve_clients(&mut buffer, &started.pidfd, &[]);
+        sys::process::trim_heap();
+        while !self.wait(&started.pidfd, &mut buffer) {}
+        let exit = self.bury(&started, started_at);
+        self.drain(&mut buffer);
+        State::Exited(exit.clone()).save(&self.config.state)?;
+        self.broadcast(&Event::Exited(exit.exit_code));
+        // Published; now what takes time. The root's mount goes first: its last user is gone.
+        drop(started);
+        // What cannot be removed now is found and removed with the container.
+        let _ = self.cgroup.remove();
+        self.say_goodbye(&mut buffer);
+        Ok(self.outcome())
+    }
+
+    /// Waits for something to happen and handles it. `true`: the program has ended.
+    fn wait(&mut self, pidfd: &OwnedFd, buffer: &mut [u8]) -> bool {
+        let full = self.clients.iter().any(Client::is_full);
+        let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN), PollFd::new(pidfd, PollFlags::IN)];
+        let stdin = self.stdin.fd().filter(|_| self.stdin.is_full());
+        if let Some(stdin) = &stdin {
+            fds.push(PollFd::from_borrowed_fd(*stdin, PollFlags::OUT));
+        }
+        let outputs = if full { 0 } else { self.outputs.len() };
+        fds.extend(self.outputs[..outputs].iter().map(|output| PollFd::new(&output.fd, PollFlags::IN)));
+        for client in &self.clients {
+            // A client that writes faster than the program reads waits, and so is not listened to.
+            let mut interest = if client.stdin && self.stdin.is_full() { PollFlags::empty() } else { PollFlags::IN };
+            interest.set(PollFlags::OUT, client.has_outgoing());
+            fds.push(PollFd::new(client, interest));
+        }
+        if poll(&mut fds, None).is_err() {
+            // Interrupted.
+            return false;
+        }
+        let happened: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
+        drop(fds);
+        let mut events = happened.into_iter();
+        let none = PollFlags::empty();
+        let (listener, ended) = (events.next().unwrap_or(none), events.next().unwrap_or(none));
+        if stdin.is_some() {
+            events.next();
+        }
+        let from_outputs: Vec<bool> = events.by_ref().take(outputs).map(|events| !events.is_empty()).collect();
+        let from_clients: Vec<PollFlags> = events.collect();
+        self.stdin.flush();
+        self.read_outputs(&from_outputs, buffer);
+        self.serve_clients(buffer, pidfd, &from_clients);
+        if !listener.is_empty() {
+            self.accept();
+        }
+        !ended.is_empty()
+    }
+
+    fn accept(&mut self) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        while let Ok(socket) = rustix::net::accept_with(&self.listener, flags) {
+            self.clients.push(Client::new(socket));
+        }
+    }
+
+    /// Reads once from each output that has something; one that is at its end is closed.
+    fn read_outputs(&mut self, ready: &[bool], buffer: &mut [u8]) {
+        let mut index = 0;
+        let mut remaining = Vec::with_capacity(self.outputs.len());
+        for output in std::mem::take(&mut self.outputs) {
+            let is_ready = ready.get(index).copied().unwrap_or(false);
+            index += 1;
+            if !is_ready || self.read_output(&output, buffer) != Read::End {
+                remaining.push(output);
+            }
+        }
+        self.outputs = remaining;
+    }
+
+    fn read_output(&mut self, output: &Output, buffer: &mut [u8]) -> Read {
+        let len = match rustix::io::read(&output.fd, &mut *buffer) {
+            Ok(0) => return Read::End,
+            Ok(len) => len,
+            Err(Errno::AGAIN | Errno::INTR) => return Read::Nothing,
+            // A terminal whose program side is closed by everybody. Somebody may open it again while the program lives.
+            Err(Errno::IO) if output.terminal => return Read::End,
+            Err(_) => return Read::End,
+        };
+        let bytes = &buffer[..len];
+        if let Some(log) = &mut self.log {
+            // A full disk must not stop the program; what cannot be logged still reaches the clients.
+            let _ = log.write(output.stream, bytes);
+        }
+        if self.clients.iter().any(|client| client.wants(output.stream)) {
+            let event = match output.stream {
+                Stream::Stdout => Event::Stdout(bytes.to_vec()),
+                Stream::Stderr => Event::Stderr(bytes.to_vec()),
+            };
+            self.clients.retain_mut(|client| !client.wants(output.stream) || client.send(&event));
+        }
+        Read::Some
+    }
+
+    /// Handles what clients have said and sends what they are still to get. With no events given, only the former.
+    fn serve_clients(&mut self, buffer: &mut [u8], pidfd: &OwnedFd, events: &[PollFlags]) {
+        let mut index = 0;
+        let mut left_stdin = false;
+        let mut keep = Vec::with_capacity(self.clients.len());
+        for happened in events.iter().copied().chain(std::iter::repeat(PollFlags::empty())) {
+            if index >= self.clients.len() {
+                break;
+            }
+            let client = &mut self.clients[index];
+            let mut alive = !happened.contains(PollFlags::OUT) || client.flush();
+            if alive && happened.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+                alive = client.fill(buffer);
+            }
+            loop {
+                match self.clients[index].request() {
+                    Ok(Some(request)) => self.answer(index, request, Some(pidfd.as_fd())),
+                    Ok(None) => break,
+                    Err(_) => {
+                        alive = false;
+                        break;
+                    }
+                }
+            }
+            left_stdin |= !alive && self.clients[index].stdin;
+            keep.push(alive);
+            index += 1;
+        }
+        let mut keep = keep.into_iter();
+        self.clients.retain(|_| keep.next().unwrap_or(true));
+        if left_stdin && self.config.stdin_once {
+            self.stdin.end();
+        }
+    }
+
+    fn answer(&mut self, index: usize, request: Request, pidfd: Option<BorrowedFd<'_>>) {
+        match request {
+            Request::Attach { stdin, stdout, stderr } => self.clients[index].attach(stdin, stdout, stderr),
+            Request::Stdin(bytes) => self.stdin.push(&bytes),
+            Request::StdinEnd => self.stdin.end(),
+            Request::Resize { rows, columns } => {
+                if let Some(output) = self.outputs.iter().find(|output| output.terminal) {
+                    // The terminal is closing: its size no longer matters.
+                    let _ = sys::pty::resize(&output.fd, rows, columns);
+                }
+            }
+            Request::Signal(number) => {
+                let sent = pidfd.map_or(Err(Errno::SRCH), |pidfd| sys::process::kill_pidfd(pidfd, number));
+                self.clients[index].send(&Event::Signalled(sent.map_or_else(Errno::raw_os_error, |()| 0)));
+            }
+            Request::Bye => self.bye = true,
+            // It runs already.
+            Request::Start => {}
+        }
+    }
+
+    fn broadcast(&mut self, event: &Event) {
+        self.clients.retain_mut(|client| client.send(event));
+    }
+
+    /// Reaps init and whoever it left behind.
+    fn bury(&mut self, started: &Started, started_at: Timestamp) -> Exit {
+        let status = waitid(WaitId::PidFd(started.pidfd.as_fd()), WaitIdOptions::EXITED).ok().flatten();
+        let exit_code = status.map_or(255, |status| {
+            let signal = status.terminating_signal().map(|signal| 128 + signal);
+            status.exit_status().or(signal).unwrap_or(255)
+        });
+        if !self.own_pids {
+            // Without a pid namespace the kernel does not end the rest with init.
+            let _ = self.cgroup.kill();
+        }
+        while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
+        let oom_killed = self.cgroup.oom_kills() > 0;
+        Exit { exit_code, oom_killed, started_at, finished_at: Timestamp::now(), error: None }
+    }
+
+    /// Reads what the program wrote before it ended.
+    fn drain(&mut self, buffer: &mut [u8]) {
+        for output in std::mem::take(&mut self.outputs) {
+            for _ in 0..DRAIN_ROUNDS {
+                while self.clients.iter().any(Client::is_full) {
+                    self.flush_clients();
+                }
+                if self.read_output(&output, buffer) != Read::Some {
+                    break;
+                }
+            }
+        }
+        if let Some(log) = &mut self.log {
+            // As in `read_output`.
+            let _ = log.finish();
+        }
+    }
+
+    fn flush_clients(&mut self) {
+        let waiting = |client: &&Client| client.has_outgoing();
+        let mut fds: Vec<PollFd<'_>> =
+            self.clients.iter().filter(waiting).map(|client| PollFd::new(client, PollFlags::OUT)).collect();
+        // Interrupted: the next round waits again.
+        let _ = poll(&mut fds, None);
+        self.clients.retain_mut(Client::flush);
+    }
+
+    /// Sends the rest to everybody, and hears whether the first client cleans up.
+    fn say_goodbye(&mut self, buffer: &mut [u8]) {
+        while self.clients.iter().any(Client::has_outgoing) {
+            self.flush_clients();
+        }
+        // Who sees the end and has something to say says it; the others just leave.
+        while self.config.cleanup.is_some() && !self.bye && !self.clients.is_empty() {
+            let mut fds: Vec<PollFd<'_>> = self.clients.iter().map(|client| PollFd::new(client, PollFlags::IN)).collect();
+            let _ = poll(&mut fds, None);
+            drop(fds);
+            let mut bye = false;
+            self.clients.retain_mut(|client| {
+                let alive = client.fill(buffer);
+                while let Ok(Some(request)) = client.request() {
+                    bye |= request == Request::Bye;
+                }
+                alive
+            });
+            self.bye |= bye;
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        match self.config.cleanup {
+            Some(args) if !self.bye => Outcome::Execute(args),
+            _ => Outcome::Done,
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Read {
+    Some,
+    Nothing,
+    End,
+}

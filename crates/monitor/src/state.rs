@@ -1,0 +1,75 @@
+//! How a container's process is, as its monitor last wrote it.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use stdx::atomic_write::{Durability, atomic_write};
+use stdx::{Context, Result};
+
+/// A process by number and start time: together they name one process for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    pub pid: i32,
+    /// Clock ticks since boot.
+    pub start_time: u64,
+}
+
+impl Process {
+    /// Process `pid` as it is now.
+    pub fn current(pid: i32) -> Result<Self> {
+        let start_time = sys::proc::start_time(pid).context(|| format!("cannot read the start time of process {pid}"))?;
+        Ok(Self { pid, start_time })
+    }
+
+    /// Whether that very process is still there and has not ended.
+    pub fn is_alive(&self) -> bool {
+        sys::proc::start_time(self.pid) == Ok(self.start_time) && sys::proc::is_zombie(self.pid) == Ok(false)
+    }
+}
+
+/// The content of `state.json`. A container that was never started has none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum State {
+    /// Made, waiting for the start.
+    Created { process: Process },
+    /// The program runs.
+    Running { process: Process, started_at: Timestamp },
+    /// The program has ended.
+    Exited(Exit),
+    /// The program could not be started.
+    Failed { exit_code: i32, error: String, at: Timestamp },
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Its exit code; 128 and the signal if a signal ended it.
+    pub exit_code: i32,
+    /// The kernel killed a process of the container for want of memory.
+    pub oom_killed: bool,
+    pub started_at: Timestamp,
+    pub finished_at: Timestamp,
+    /// Why it ended, if not by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl State {
+    /// Reads the state; `None` if there is none.
+    pub fn load(path: &Path) -> Result<Option<Self>> {
+        let bytes = match std::fs::read(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.context(|| format!("cannot read {path:?}"))?,
+        };
+        serde_json::from_slice(&bytes).map(Some).context(|| format!("cannot parse {path:?}"))
+    }
+
+    /// Replaces the state.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let bytes = serde_json::to_vec(self).context(|| "cannot write the container's state".into())?;
+        atomic_write(path, &bytes, Durability::Scratch)
+    }
+}

@@ -1,0 +1,88 @@
+//! Control groups: one container, one group in every hierarchy the machine has.
+//!
+//! Version 1 (a directory per controller hierarchy) and version 2 (one tree) are two real implementations of one small
+//! trait. Which one applies is read from the mount table: a machine with any v1 controller is run as v1, and the v2 tree
+//! such a "hybrid" machine mounts beside it is joined too, for what it can do better (`cgroup.kill`).
+//!
+//! A group is made before the process, joined before the process does anything, each hierarchy written once; it is
+//! removed after the exit status is known. Names are paths below the hierarchy's root: `tare/ID`.
+
+mod devices;
+mod file;
+mod layout;
+mod stats;
+mod v1;
+mod v2;
+
+use std::path::{Path, PathBuf};
+
+use oci::runtime_spec::Resources;
+use stdx::{Error, Result};
+
+pub use layout::{Hierarchy, Layout};
+pub use stats::Stats;
+
+/// The groups of one container.
+pub trait Cgroup {
+    /// Makes the groups and sets the limits. Gives warnings: what was asked for and this kernel has dropped.
+    fn create(&self, resources: &Resources) -> Result<Vec<String>>;
+
+    /// Opens an existing or a new set of limits on running groups, as `update` does.
+    fn update(&self, resources: &Resources) -> Result<Vec<String>>;
+
+    /// Moves a process in. Its later children are born there.
+    fn join(&self, pid: i32) -> Result<()>;
+
+    /// Every process inside, by the pids of the caller's namespace.
+    fn pids(&self) -> Result<Vec<i32>>;
+
+    /// Stops or continues every process inside, and returns when that is so.
+    fn freeze(&self, frozen: bool) -> Result<()>;
+
+    /// Sends SIGKILL to every process inside, frozen ones included.
+    fn kill(&self) -> Result<()>;
+
+    /// How often the kernel killed a process inside for want of memory.
+    fn oom_kills(&self) -> u64;
+
+    /// What the group has used so far.
+    fn stats(&self) -> Result<Stats>;
+
+    /// Removes the groups; those already gone are fine. The processes must have ended.
+    fn remove(&self) -> Result<()>;
+
+    /// What a container sees below `/sys/fs/cgroup`: name, controllers option and host directory of each hierarchy.
+    fn views(&self) -> Vec<View>;
+}
+
+/// One hierarchy as a container sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Directory below `/sys/fs/cgroup` (`cpu`); empty for the v2 tree of a pure v2 machine.
+    pub name: String,
+    /// Filesystem type, `cgroup` or `cgroup2`.
+    pub fs_type: &'static str,
+    /// Mount option of a v1 hierarchy: its controllers (`cpu,cpuacct`) or its name (`name=systemd`).
+    pub option: String,
+    /// The container's directory in it on the host.
+    pub dir: PathBuf,
+}
+
+/// The groups `path` (relative to every hierarchy's root, `tare/ID`) on this machine.
+///
+/// # Errors
+/// A path that leaves the hierarchy, or a machine without control groups.
+pub fn at(path: &str) -> Result<Box<dyn Cgroup>> {
+    let relative = Path::new(path.trim_start_matches('/'));
+    let plain = relative.components().all(|component| matches!(component, std::path::Component::Normal(_)));
+    if !plain || relative.as_os_str().is_empty() {
+        return Err(Error::invalid(format!("invalid cgroup path \"{path}\"")));
+    }
+    let layout = Layout::read()?;
+    match (layout.v1.is_empty(), layout.v2) {
+        (false, v2) => Ok(Box::new(v1::V1::new(layout.v1, v2, relative))),
+        (true, Some(root)) => Ok(Box::new(v2::V2::new(root, relative))),
+        (true, None) => Err(Error::unsupported("no cgroup hierarchy is mounted")
+            .hint("mount cgroup2 on /sys/fs/cgroup; a helper that changed the network namespace may have hidden it")),
+    }
+}

@@ -1,0 +1,265 @@
+//! The creator's side of making a container. The steps, with the same numbers in [`crate::init`]:
+//!
+//! 1. decide: namespaces, mounts, devices, from the configuration alone
+//! 2. make the control groups and set the limits
+//! 3. enter the namespaces that only a child can be in (pid, time)
+//! 4. clone init with the new namespaces
+//! 5. write init's id maps, move it into the control groups → *joined*
+//! 6. mount the root and open the host's trees, detached → *trees* (with a user namespace they are idmapped, so it has
+//!    to exist); meanwhile init goes on to 7
+//! 7. init: enter the other namespaces, leave the host's session
+//! 8. init: attach the root, make the mounts, mask, pivot
+//! 9. init: terminal, names, limits
+//! 10. init: find the user and the program → *ready*
+//! 11. start → *exec*
+//! 12. init: user, capabilities, filter, `execve`; the closing socket says that it worked
+//!
+//! With a user namespace the difference is only who may do what: `clone3` makes it first, so that it owns the other
+//! namespaces; init becomes its root after 5; nodes in `/dev` are mounts of the host's (6) instead of `mknod` (8).
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use oci::runtime_spec::{Device, Linux, Process, Spec};
+use stdx::{Context, Error, Kind, Result};
+use sys::clone::{Cloned, clone3};
+use sys::mount::Mount;
+
+use crate::cgroup::Cgroup;
+use crate::mounts::Planned;
+use crate::namespaces;
+use crate::sync::{Channel, Failure, FailureKind, FromInit, ToInit};
+use crate::{devices, init, mounts, rootfs, userns};
+
+/// What to create.
+pub struct Config<'a> {
+    /// The runtime configuration.
+    pub spec: &'a Spec,
+    /// Where its relative paths start.
+    pub bundle: &'a Path,
+    /// The root filesystem.
+    pub root: &'a Mount,
+    /// A user to look up inside the container, in Docker's form `name|uid[:group|gid]`, instead of the numbers of the
+    /// configuration.
+    pub user: Option<&'a str>,
+    /// Names or numbers of further groups, looked up likewise.
+    pub groups: &'a [String],
+    /// The container's control groups, not yet made.
+    pub cgroup: &'a dyn Cgroup,
+    /// Where the program reads and writes.
+    pub stdio: Stdio,
+    /// Kill the container when the creator ends.
+    pub die_with_creator: bool,
+}
+
+/// Where the program reads and writes.
+#[derive(Debug)]
+pub enum Stdio {
+    /// These three descriptors.
+    Files([OwnedFd; 3]),
+    /// A new terminal of the container, of this many rows and columns (0: unknown).
+    Terminal { rows: u16, columns: u16 },
+}
+
+/// A container whose init waits to be started.
+#[derive(Debug)]
+pub struct Created {
+    /// Init's pid on the host.
+    pub pid: i32,
+    /// A handle on init.
+    pub pidfd: OwnedFd,
+    /// The root's mount. While it is held, ending the container does not wait for its filesystem to be taken down.
+    pub root: OwnedFd,
+    /// The engine's side of the terminal.
+    pub terminal: Option<OwnedFd>,
+    /// What was asked for and cannot be had here.
+    pub warnings: Vec<String>,
+    channel: Channel,
+}
+
+/// A container that could not be created or started.
+#[derive(Debug)]
+pub enum CreateError {
+    /// The program does not exist in the container: exit code 127.
+    ProgramNotFound(Error),
+    /// The program cannot be executed: exit code 126.
+    ProgramNotExecutable(Error),
+    /// Anything else: exit code 125.
+    Setup(Error),
+}
+
+impl From<Error> for CreateError {
+    fn from(error: Error) -> Self {
+        Self::Setup(error)
+    }
+}
+
+impl From<Failure> for CreateError {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::ProgramNotFound => Self::ProgramNotFound(Error::new(Kind::NotFound, failure.message)),
+            FailureKind::ProgramNotExecutable => Self::ProgramNotExecutable(Error::new(Kind::Denied, failure.message)),
+            FailureKind::Setup(kind) => Self::Setup(Error::new(kind, failure.message)),
+        }
+    }
+}
+
+/// Everything decided before anything is done: what init works from, too, since it is a copy of the creator.
+pub(crate) struct Plan<'a> {
+    pub(crate) config: &'a Config<'a>,
+    pub(crate) process: &'a Process,
+    pub(crate) linux: &'a Linux,
+    pub(crate) namespaces: namespaces::Plan,
+    pub(crate) mounts: Vec<Planned>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) readonly: bool,
+    pub(crate) filter: Option<crate::seccomp::Program>,
+}
+
+/// Makes a container up to the moment before its program runs.
+///
+/// The calling process must be single-threaded. On failure nothing is left behind: init has ended and its control
+/// groups are removed.
+pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> {
+    // 1. decide
+    let plan = decide(config)?;
+    let resources = plan.linux.resources.clone().unwrap_or_default();
+    // 2. make the control groups and set the limits
+    let mut undo = Undo { cgroup: Some(config.cgroup), pidfd: None };
+    let mut warnings = config.cgroup.create(&resources)?;
+    // 3. enter the namespaces that only a child can be in
+    plan.namespaces.enter_before_clone()?;
+    // 4. clone init
+    let (channel, init_channel) = Channel::pair()?;
+    let cloned = clone3(plan.namespaces.clone).context(|| "cannot make the container's namespaces".into())?;
+    let (pid, pidfd) = match cloned {
+        Cloned::Child => {
+            drop(channel);
+            init::run(&plan, init_channel)
+        }
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop(init_channel);
+    let pidfd = undo.pidfd.insert(pidfd);
+    // 5. id maps, control groups
+    if plan.namespaces.new_user() {
+        userns::write_maps(pid, plan.linux)?;
+    }
+    set_oom_score(pid, plan.process, &mut warnings)?;
+    config.cgroup.join(pid)?;
+    channel.send_to_init(&ToInit::Joined)?;
+    // 6. the root and the host's trees
+    let user_namespace = plan.namespaces.new_user().then(|| userns::of(pid)).transpose()?;
+    let root = rootfs::open(config.root, user_namespace.as_ref())?;
+    let mut trees = vec![root.try_clone().context(|| "cannot hold the root filesystem".into())?];
+    trees.extend(mounts::open_host_trees(&plan.mounts, user_namespace.as_ref())?);
+    channel.send_to_init(&ToInit::Trees(trees))?;
+    channel.send_to_init(&ToInit::TreesEnd)?;
+    // 7–10. init
+    let mut terminal = None;
+    loop {
+        match channel.receive_from_init()? {
+            Some(FromInit::Warning(warning)) => warnings.push(warning),
+            Some(FromInit::Terminal(master)) => terminal = Some(master),
+            Some(FromInit::Ready) => break,
+            Some(FromInit::Failed(failure)) => return Err(failure.into()),
+            None => return Err(died(pidfd.as_fd(), config.cgroup).into()),
+        }
+    }
+    let pidfd = undo.pidfd.take().ok_or_else(|| Error::new(Kind::Internal, "init has no handle"))?;
+    undo.cgroup = None;
+    Ok(Created { pid, pidfd, root, terminal, warnings, channel })
+}
+
+impl Created {
+    /// 11. Lets init execute the program; returns when it has, or could not.
+    pub fn start(self) -> std::result::Result<Started, CreateError> {
+        self.channel.send_to_init(&ToInit::Exec)?;
+        match self.channel.receive_from_init()? {
+            None => Ok(Started { pidfd: self.pidfd, root: self.root }),
+            Some(FromInit::Failed(failure)) => Err(failure.into()),
+            Some(_) => Err(Error::new(Kind::Internal, "init answered out of turn").into()),
+        }
+    }
+}
+
+/// A container whose program runs.
+#[derive(Debug)]
+pub struct Started {
+    /// A handle on init.
+    pub pidfd: OwnedFd,
+    /// The root's mount, as in [`Created`].
+    pub root: OwnedFd,
+}
+
+fn decide<'a>(config: &'a Config<'a>) -> Result<Plan<'a>> {
+    let process = config.spec.process.as_ref().ok_or_else(|| Error::invalid("the configuration has no process"))?;
+    let linux = config.spec.linux.as_ref().ok_or_else(|| Error::invalid("the configuration has no linux section"))?;
+    let namespaces = namespaces::Plan::new(linux)?;
+    let mut mounts: Vec<Planned> =
+        config.spec.mounts.iter().map(|mount| mounts::plan(mount, config.bundle, linux)).collect::<Result<_>>()?;
+    let own_dev = !mounts.iter().any(|m| m.target == Path::new("/dev") && matches!(m.source, mounts::Source::Host { .. }));
+    let mut devices = if own_dev { devices::plan(linux) } else { linux.devices.clone() };
+    if namespaces.new_user() {
+        mounts.extend(devices::as_mounts(&devices));
+        devices.clear();
+    }
+    let filter = linux.seccomp.as_ref().map(crate::seccomp::compile).transpose()?;
+    let readonly = config.spec.root.as_ref().is_some_and(|root| root.readonly);
+    Ok(Plan { config, process, linux, namespaces, mounts, devices, readonly, filter })
+}
+
+/// Less than the creator's own score needs a capability that a sandboxed engine lacks: then it stays, with a warning.
+fn set_oom_score(pid: i32, process: &Process, warnings: &mut Vec<String>) -> Result<()> {
+    let Some(score) = process.oom_score_adj else { return Ok(()) };
+    match std::fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string()) {
+        Err(error) if error.raw_os_error() == Some(sys::Errno::ACCESS.raw_os_error()) => {
+            warnings.push(format!("cannot lower the out-of-memory score to {score}: CAP_SYS_RESOURCE is missing"));
+            Ok(())
+        }
+        result => result.context(|| format!("cannot set the out-of-memory score to {score}")),
+    }
+}
+
+/// Init ended without a word: say what the kernel knows of it.
+fn died(pidfd: std::os::fd::BorrowedFd<'_>, cgroup: &dyn Cgroup) -> Error {
+    if cgroup.oom_kills() > 0 {
+        return Error::new(Kind::NoSpace, "cannot start the container: it was killed for want of memory")
+            .hint("raise --memory; starting takes about 4 MiB");
+    }
+    let status = rustix::process::waitid(
+        rustix::process::WaitId::PidFd(pidfd),
+        rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT,
+    );
+    let how = match status.ok().flatten() {
+        Some(status) if status.terminating_signal().is_some() => {
+            format!("killed by signal {}", status.terminating_signal().unwrap_or(0))
+        }
+        Some(status) => format!("exit status {}", status.exit_status().unwrap_or(-1)),
+        None => "no status".into(),
+    };
+    Error::new(Kind::Internal, format!("cannot start the container: its init ended early ({how})"))
+}
+
+/// Takes back what a failed `create` has made.
+struct Undo<'a> {
+    cgroup: Option<&'a dyn Cgroup>,
+    pidfd: Option<OwnedFd>,
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if let Some(pidfd) = &self.pidfd {
+            // Both fail only if init is gone already, which is what they are for.
+            let _ = sys::process::kill_pidfd(pidfd, sys::signal::KILL);
+            let _ = rustix::process::waitid(
+                rustix::process::WaitId::PidFd(pidfd.as_fd()),
+                rustix::process::WaitIdOptions::EXITED,
+            );
+        }
+        if let Some(cgroup) = self.cgroup {
+            // The error that led here is the one to report.
+            let _ = cgroup.remove();
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! The mounts of a container: decided as a list of [`Planned`] by a pure function, then done one by one by init.
+//!
+//! Sources on the host are opened by the creator, which may read them (init, in a user namespace, may not), and cross as
+//! detached trees. Targets are opened inside the root by descriptor and mounted onto that descriptor: between the two no
+//! name is looked up twice.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use oci::runtime_spec::{Linux, Mount as SpecMount};
+use rustix::fs::{Mode, OFlags};
+use stdx::{Context, Error, Kind, Result};
+use sys::mount::{self, Attributes, Filesystem, attribute};
+use sys::root::Root;
+use sys::{Errno, namespace};
+
+use crate::cgroup::View;
+
+/// One mount to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Planned {
+    /// Where, inside the container.
+    pub(crate) target: PathBuf,
+    pub(crate) source: Source,
+    pub(crate) attributes: Attributes,
+    /// Applied to the mounts below as well.
+    pub(crate) recursive: Attributes,
+    /// The target directory's content is copied into the new filesystem.
+    pub(crate) copy_up: bool,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A new filesystem, made by init.
+    New { fs_type: String, options: Vec<(String, Option<String>)> },
+    /// A tree of the host, opened by the creator.
+    Host { path: PathBuf, recursive: bool, idmap: bool },
+    /// The control groups as the container sees them.
+    Cgroups,
+}
+
+/// What an option of fstab(5) means to a mount.
+enum Meaning {
+    Set(u64),
+    Clear(u64),
+    AccessTime(u64),
+    Propagation(u64),
+}
+
+fn meaning(option: &str) -> Option<Meaning> {
+    Some(match option {
+        "ro" => Meaning::Set(attribute::RDONLY),
+        "rw" => Meaning::Clear(attribute::RDONLY),
+        "nosuid" => Meaning::Set(attribute::NOSUID),
+        "suid" => Meaning::Clear(attribute::NOSUID),
+        "nodev" => Meaning::Set(attribute::NODEV),
+        "dev" => Meaning::Clear(attribute::NODEV),
+        "noexec" => Meaning::Set(attribute::NOEXEC),
+        "exec" => Meaning::Clear(attribute::NOEXEC),
+        "nodiratime" => Meaning::Set(attribute::NODIRATIME),
+        "diratime" => Meaning::Clear(attribute::NODIRATIME),
+        "nosymfollow" => Meaning::Set(attribute::NOSYMFOLLOW),
+        "symfollow" => Meaning::Clear(attribute::NOSYMFOLLOW),
+        "noatime" => Meaning::AccessTime(attribute::NOATIME),
+        "strictatime" => Meaning::AccessTime(attribute::STRICTATIME),
+        "relatime" | "atime" | "norelatime" | "nostrictatime" => Meaning::AccessTime(0),
+        "private" => Meaning::Propagation(attribute::PRIVATE),
+        "shared" => Meaning::Propagation(attribute::SHARED),
+        "slave" => Meaning::Propagation(attribute::SLAVE),
+        "unbindable" => Meaning::Propagation(attribute::UNBINDABLE),
+        _ => return None,
+    })
+}
+
+fn apply(attributes: &mut Attributes, meaning: &Meaning) {
+    match *meaning {
+        Meaning::Set(bit) => {
+            attributes.set |= bit;
+            attributes.clear &= !bit;
+        }
+        Meaning::Clear(bit) => {
+            attributes.clear |= bit;
+            attributes.set &= !bit;
+        }
+        Meaning::AccessTime(mode) => {
+            attributes.clear |= attribute::ATIME;
+            attributes.set = attributes.set & !attribute::ATIME | mode;
+        }
+        Meaning::Propagation(kind) => attributes.propagation = kind,
+    }
+}
+
+/// Reads one entry of the configuration's `mounts` (config.md and config-linux.md, "Mounts"). `bundle` is where relative
+/// sources start.
+pub(crate) fn plan(mount: &SpecMount, bundle: &Path, linux: &Linux) -> Result<Planned> {
+    let target = PathBuf::from(&mount.destination);
+    let mut planned = Planned {
+        target,
+        source: Source::Cgroups,
+        attributes: Attributes::default(),
+        recursive: Attributes::default(),
+        copy_up: false,
+    };
+    let mut options = Vec::new();
+    let mut bind = None;
+    let mut idmap = !mount.uid_mappings.is_empty();
+    for option in &mount.options {
+        if let Some(known) = meaning(option) {
+            apply(&mut planned.attributes, &known);
+            continue;
+        }
+        if let Some(known) = option.strip_prefix('r').and_then(meaning) {
+            apply(&mut planned.recursive, &known);
+            continue;
+        }
+        match option.as_str() {
+            "bind" => bind = Some(false),
+            "rbind" => bind = Some(true),
+            "idmap" | "ridmap" => idmap = true,
+            "tmpcopyup" => planned.copy_up = true,
+            "defaults" | "async" | "auto" | "noauto" => {}
+            other => options.push(match other.split_once('=') {
+                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+                None => (other.to_owned(), None),
+            }),
+        }
+    }
+    let fs_type = mount.typ.clone().filter(|fs_type| !fs_type.is_empty());
+    if bind.is_none() && fs_type.as_deref() == Some("bind") {
+        bind = Some(false);
+    }
+    let source = mount.source.clone().unwrap_or_default();
+    planned.source = match (bind, fs_type.as_deref()) {
+        (Some(recursive), _) => {
+            if let Some((key, _)) = options.first() {
+                return Err(Error::invalid(format!("invalid option \"{key}\" of the bind mount on {:?}", mount.destination)));
+            }
+            if idmap && linux.uid_mappings.is_empty() {
+                return Err(Error::invalid(format!("the idmapped mount on {:?} needs a user namespace", mount.destination)));
+            }
+            Source::Host { path: bundle.join(source), recursive, idmap }
+        }
+        (None, Some("cgroup" | "cgroup2")) => Source::Cgroups,
+        (None, Some(fs_type)) => {
+            if !source.is_empty() && !options.iter().any(|(key, _)| key == "source") {
+                options.push(("source".into(), Some(source)));
+            }
+            Source::New { fs_type: fs_type.to_owned(), options }
+        }
+        (None, None) => return Err(Error::invalid(format!("the mount on {:?} has no type", mount.destination))),
+    };
+    Ok(planned)
+}
+
+/// Step 6: opens the host trees of a plan, in its order. `user_namespace` is the container's, for idmapped mounts.
+pub(crate) fn open_host_trees(plan: &[Planned], user_namespace: Option<&OwnedFd>) -> Result<Vec<OwnedFd>> {
+    let mut trees = Vec::new();
+    for planned in plan {
+        let Source::Host { path, recursive, idmap } = &planned.source else { continue };
+        let what = || format!("cannot mount {path:?} on {:?}", planned.target);
+        let tree = clone_host_path(path, *recursive).context(what).map_err(|error| match error.errno() {
+            Some(Errno::NOENT) => Error::not_found(format!("{}: source does not exist", what()))
+                .hint("use -v instead of --mount to have it created"),
+            _ => error,
+        })?;
+        if let (true, Some(user_namespace)) = (*idmap, user_namespace) {
+            mount::set_idmap(&tree, user_namespace, *recursive)
+                .context(|| format!("{}: its filesystem cannot map owners", what()))?;
+        }
+        trees.push(tree);
+    }
+    Ok(trees)
+}
+
+/// A detached copy of a mount. A path through `/proc/PID/root` leads into another mount namespace, where only its own
+/// members may copy: the caller (single-threaded) goes there and comes back.
+fn clone_host_path(path: &Path, recursive: bool) -> sys::Result<OwnedFd> {
+    let (pid, inside) = match (mount::clone_path(path, recursive), foreign(path)) {
+        (Err(Errno::INVAL), Some(foreign)) => foreign,
+        (result, _) => return result,
+    };
+    let open = |path: &str| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let own = open("/proc/self/ns/mnt")?;
+    let cwd = open(".")?;
+    namespace::enter(open(&format!("/proc/{pid}/ns/mnt"))?.as_fd(), namespace::flag::MOUNT)?;
+    let result = mount::clone_path(&inside, recursive);
+    namespace::enter(own.as_fd(), namespace::flag::MOUNT)?;
+    rustix::process::fchdir(cwd)?;
+    result
+}
+
+fn foreign(path: &Path) -> Option<(i32, PathBuf)> {
+    let rest = path.strip_prefix("/proc").ok()?;
+    let mut parts = rest.components();
+    let pid = parts.next()?.as_os_str().to_str()?.parse().ok()?;
+    (parts.next()?.as_os_str() == "root").then(|| (pid, Path::new("/").join(parts.as_path())))
+}
+
+/// Does the mounts inside an attached root.
+pub(crate) struct Mounter<'a> {
+    pub(crate) root: &'a Root,
+    /// Host trees that arrived, in the plan's order.
+    pub(crate) trees: VecDeque<OwnedFd>,
+    /// The control groups, for [`Source::Cgroups`].
+    pub(crate) cgroups: &'a [View],
+    /// The cgroup namespace is the container's own.
+    pub(crate) own_cgroups: bool,
+}
+
+impl Mounter<'_> {
+    /// Step 8: makes one mount.
+    pub(crate) fn mount(&mut self, planned: &Planned) -> Result<()> {
+        let what = || format!("cannot mount on {:?}", planned.target);
+        match &planned.source {
+            Source::New { fs_type, options } => {
+                let tree = new_filesystem(fs_type, options, planned.attributes.set)
+                    .map_err(|(errno, log)| errno_and_log(errno, log, || format!("cannot mount {fs_type} on {:?}", planned.target)))?;
+                let target = self.root.make_dirs(&planned.target, Mode::from_raw_mode(0o755)).context(what)?;
+                if planned.copy_up {
+                    copy_up(self.root, &planned.target, &tree)?;
+                }
+                self.finish(&tree, &target, planned)
+            }
+            Source::Host { .. } => {
+                let Some(tree) = self.trees.pop_front() else {
+                    return Err(Error::new(Kind::Internal, format!("{}: its source did not arrive", what())));
+                };
+                let target = self.target_like(&tree, &planned.target).context(what)?;
+                if planned.attributes != Attributes::default() {
+                    let attributes = Attributes { propagation: 0, ..planned.attributes.clone() };
+                    mount::set_attributes(&tree, &attributes, false).context(what)?;
+                }
+                self.finish(&tree, &target, planned)
+            }
+            Source::Cgroups => self.mount_cgroups(planned),
+        }
+    }
+
+    fn finish(&self, tree: &OwnedFd, target: &OwnedFd, planned: &Planned) -> Result<()> {
+        let what = || format!("cannot mount on {:?}", planned.target);
+        if planned.recursive.set | planned.recursive.clear != 0 {
+            let attributes = Attributes { propagation: 0, ..planned.recursive.clone() };
+            mount::set_attributes(tree, &attributes, true).context(what)?;
+        }
+        mount::attach(tree, target).context(what)?;
+        // A detached mount has no peers to share with: propagation is set once it is in its place.
+        for (attributes, recursive) in [(&planned.attributes, false), (&planned.recursive, true)] {
+            if attributes.propagation != 0 {
+                let only = Attributes { propagation: attributes.propagation, ..Attributes::default() };
+                mount::set_attributes(tree, &only, recursive).context(what)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A file is mounted on a file and a directory on a directory; what is missing is made.
+    fn target_like(&self, tree: &OwnedFd, target: &Path) -> sys::Result<OwnedFd> {
+        if sys::root::file_type(tree)?.is_dir() {
+            self.root.make_dirs(target, Mode::from_raw_mode(0o755))
+        } else {
+            self.root.make_file(target, Mode::from_raw_mode(0o644))
+        }
+    }
+
+    fn mount_cgroups(&self, planned: &Planned) -> Result<()> {
+        let what = || format!("cannot mount the control groups on {:?}", planned.target);
+        if let [view] = self.cgroups {
+            if view.name.is_empty() {
+                let target = self.root.make_dirs(&planned.target, Mode::from_raw_mode(0o755)).context(what)?;
+                let tree = self.cgroup_tree(view, planned.attributes.set)?;
+                return self.finish(&tree, &target, planned);
+            }
+        }
+        let base = new_filesystem("tmpfs", &[("mode".into(), Some("755".into()))], planned.attributes.set & !attribute::RDONLY);
+        let base = base.map_err(|(errno, log)| errno_and_log(errno, log, what))?;
+        for view in self.cgroups {
+            rustix::fs::mkdirat(&base, view.name.as_str(), Mode::from_raw_mode(0o755)).context(what)?;
+            self.link_controllers(&base, view).context(what)?;
+        }
+        let target = self.root.make_dirs(&planned.target, Mode::from_raw_mode(0o755)).context(what)?;
+        mount::attach(&base, &target).context(what)?;
+        for view in self.cgroups {
+            let tree = self.cgroup_tree(view, planned.attributes.set)?;
+            let point = rustix::fs::openat(&base, view.name.as_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+            mount::attach(&tree, point.context(what)?).context(what)?;
+        }
+        mount::set_attributes(&base, &planned.attributes, false).context(what)
+    }
+
+    /// `cpu` and `cpuacct` as links to `cpu,cpuacct`, as on the host.
+    fn link_controllers(&self, base: &OwnedFd, view: &View) -> sys::Result<()> {
+        for controller in view.option.split(',').filter(|name| *name != view.name && !name.contains('=')) {
+            match rustix::fs::symlinkat(view.name.as_str(), base, controller) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    fn cgroup_tree(&self, view: &View, attributes: u64) -> Result<OwnedFd> {
+        let what = || format!("cannot mount the {} control groups", view.fs_type);
+        if !self.own_cgroups {
+            // The host's tree would show every container: only this one's directory is mounted.
+            let tree = mount::clone_path(&view.dir, false).context(what)?;
+            let attributes = Attributes { set: attributes, ..Attributes::default() };
+            mount::set_attributes(&tree, &attributes, false).context(what)?;
+            return Ok(tree);
+        }
+        let options: Vec<_> = view.option.split(',').filter(|option| !option.is_empty()).map(|o| (o.to_owned(), None)).collect();
+        new_filesystem(view.fs_type, &options, attributes).map_err(|(errno, log)| errno_and_log(errno, log, what))
+    }
+}
+
+fn new_filesystem(
+    fs_type: &str,
+    options: &[(String, Option<String>)],
+    attributes: u64,
+) -> std::result::Result<OwnedFd, (Errno, Option<String>)> {
+    let filesystem = Filesystem::open(fs_type).map_err(|errno| (errno, None))?;
+    let configure = || {
+        for (key, value) in options {
+            match value {
+                Some(value) => filesystem.set(key, value)?,
+                None => filesystem.set_flag(key)?,
+            }
+        }
+        filesystem.mount(attributes)
+    };
+    configure().map_err(|errno| (errno, filesystem.log()))
+}
+
+/// The kernel's own words tell more than the errno, where there are any.
+pub(crate) fn errno_and_log(errno: Errno, log: Option<String>, what: impl FnOnce() -> String) -> Error {
+    let what = what();
+    match log {
+        Some(log) => Error::new(Kind::Internal, format!("{what}: {log}")),
+        None => Err::<(), _>(errno).context(|| what).expect_err("built from an error"),
+    }
+}
+
+/// Copies a directory's files into a filesystem that will hide it (`tmpcopyup`): regular files, directories and links.
+fn copy_up(root: &Root, dir: &Path, into: &OwnedFd) -> Result<()> {
+    let what = || format!("cannot copy the content of {dir:?} into its tmpfs");
+    let from = root.open(dir, OFlags::RDONLY | OFlags::DIRECTORY).context(what)?;
+    copy_dir(&from, into, 0).context(what)
+}
+
+const MAX_COPY_DEPTH: usize = 64;
+
+fn copy_dir(from: &OwnedFd, into: &OwnedFd, depth: usize) -> sys::Result<()> {
+    use rustix::fs::{AtFlags, Dir, FileType, fstat, mkdirat, openat, readlinkat, symlinkat};
+    if depth > MAX_COPY_DEPTH {
+        return Err(Errno::LOOP);
+    }
+    let stat = fstat(from)?;
+    rustix::fs::fchown(into, Some(rustix::fs::Uid::from_raw(stat.st_uid)), Some(rustix::fs::Gid::from_raw(stat.st_gid)))?;
+    rustix::fs::fchmod(into, Mode::from_raw_mode(stat.st_mode))?;
+    for entry in Dir::read_from(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let open = |dir: &OwnedFd| openat(dir, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+        let kind = FileType::from_raw_mode(rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
+        match kind {
+            FileType::Directory => {
+                mkdirat(into, name, Mode::from_raw_mode(0o700))?;
+                copy_dir(&open(from)?, &open(into)?, depth + 1)?;
+            }
+            FileType::Symlink => symlinkat(readlinkat(from, name, Vec::new())?, into, name)?,
+            FileType::RegularFile => copy_file(&open(from)?, into, name)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn copy_file(from: &OwnedFd, into: &OwnedFd, name: &std::ffi::CStr) -> sys::Result<()> {
+    use rustix::fs::{fchmod, fchown, fstat, openat, sendfile};
+    let stat = fstat(from)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let to = openat(into, name, flags, Mode::from_raw_mode(0o600))?;
+    while sendfile(&to, from, None, 1 << 20)? > 0 {}
+    fchown(&to, Some(rustix::fs::Uid::from_raw(stat.st_uid)), Some(rustix::fs::Gid::from_raw(stat.st_gid)))?;
+    fchmod(&to, Mode::from_raw_mode(stat.st_mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(typ: Option<&str>, source: &str, options: &[&str]) -> SpecMount {
+        SpecMount {
+            destination: "/x".into(),
+            typ: typ.map(str::to_owned),
+            source: Some(source.into()),
+            options: options.iter().map(|&o| o.into()).collect(),
+            ..SpecMount::default()
+        }
+    }
+
+    #[test]
+    fn options_are_sorted_into_attributes_propagation_and_data() {
+        let mount = spec(Some("tmpfs"), "tmpfs", &["nosuid", "noexec", "exec", "size=64k", "strictatime", "sync"]);
+        let planned = plan(&mount, Path::new("/b"), &Linux::default()).unwrap();
+        assert_eq!(planned.attributes.set, attribute::NOSUID | attribute::STRICTATIME);
+        let Source::New { options, .. } = planned.source else { panic!("not a new filesystem") };
+        let expected = [("size", Some("64k")), ("sync", None), ("source", Some("tmpfs"))];
+        let expected: Vec<_> = expected.map(|(k, v)| (k.to_owned(), v.map(str::to_owned))).into();
+        assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn binds_are_relative_to_the_bundle_and_know_recursion() {
+        let planned = plan(&spec(None, "data", &["rbind", "rro", "rslave"]), Path::new("/b"), &Linux::default()).unwrap();
+        assert_eq!(planned.source, Source::Host { path: "/b/data".into(), recursive: true, idmap: false });
+        assert_eq!((planned.recursive.set, planned.recursive.propagation), (attribute::RDONLY, attribute::SLAVE));
+        assert!(plan(&spec(None, "data", &["bind", "size=1"]), Path::new("/b"), &Linux::default()).is_err());
+        assert!(plan(&spec(None, "data", &[]), Path::new("/b"), &Linux::default()).is_err());
+    }
+
+    #[test]
+    fn a_path_into_another_mount_namespace_is_recognised() {
+        assert_eq!(foreign(Path::new("/proc/12/root/dev/shm")), Some((12, "/dev/shm".into())));
+        assert_eq!(foreign(Path::new("/proc/self/root/x")), None);
+        assert_eq!(foreign(Path::new("/proc/12/cwd")), None);
+    }
+}

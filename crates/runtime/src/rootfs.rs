@@ -1,0 +1,73 @@
+//! The root filesystem of a container, from the value that describes it to `/`.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use oci::runtime_spec::{Linux, Propagation};
+use rustix::fs::{CWD, Mode, OFlags};
+use stdx::{Context, Error, Result};
+use sys::mount::{self, Attributes, MAX_LOWER_LAYERS, Mount, attribute};
+
+use crate::mounts::errno_and_log;
+
+/// Step 6: mounts the root, detached. With a user namespace the owners seen in it are shifted.
+pub(crate) fn open(root: &Mount, user_namespace: Option<&OwnedFd>) -> Result<OwnedFd> {
+    let overlay = match root {
+        Mount::Bind(dir) => {
+            let what = || format!("cannot open root filesystem {dir:?}");
+            let tree = mount::clone_path(dir, true).context(what)?;
+            return Ok(tree);
+        }
+        Mount::Overlay(overlay) => overlay,
+    };
+    if overlay.lower.len() > MAX_LOWER_LAYERS {
+        return Err(Error::unsupported(format!(
+            "cannot join {} layers: the kernel takes {MAX_LOWER_LAYERS} at the most",
+            overlay.lower.len()
+        )));
+    }
+    let open_layer = |path: &Path| match user_namespace {
+        None => rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()),
+        Some(user_namespace) => {
+            let tree = mount::clone_tree(CWD, path, false)?;
+            mount::set_idmap(&tree, user_namespace, false)?;
+            Ok(tree)
+        }
+    };
+    mount::overlay(overlay, &open_layer)
+        .map_err(|(errno, log)| errno_and_log(errno, log, || "cannot join the layers of the root filesystem".into()))
+}
+
+/// Step 8: cuts the copied mount table off from the host's, so that nothing done here is seen there.
+pub(crate) fn leave_host_mounts(linux: &Linux) -> Result<()> {
+    let propagation = match linux.rootfs_propagation {
+        Some(Propagation::Shared | Propagation::Rshared | Propagation::Slave | Propagation::Rslave) => attribute::SLAVE,
+        _ => attribute::PRIVATE,
+    };
+    let attributes = Attributes { propagation, ..Attributes::default() };
+    rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|host| mount::set_attributes(host, &attributes, true))
+        .context(|| "cannot separate the mounts from the host's".into())
+}
+
+/// Step 8, last: what the root itself is to be, once everything below it is made.
+pub(crate) fn seal(root: &OwnedFd, linux: &Linux, readonly: bool) -> Result<()> {
+    let (propagation, recursive) = match linux.rootfs_propagation {
+        None | Some(Propagation::Private | Propagation::Rprivate) => (0, false),
+        Some(Propagation::Shared) => (attribute::SHARED, false),
+        Some(Propagation::Rshared) => (attribute::SHARED, true),
+        Some(Propagation::Slave) => (attribute::SLAVE, false),
+        Some(Propagation::Rslave) => (attribute::SLAVE, true),
+        Some(Propagation::Unbindable) => (attribute::UNBINDABLE, false),
+        Some(Propagation::Runbindable) => (attribute::UNBINDABLE, true),
+    };
+    let what = || "cannot set the attributes of the root filesystem".to_owned();
+    if propagation != 0 {
+        mount::set_attributes(root, &Attributes { propagation, ..Attributes::default() }, recursive).context(what)?;
+    }
+    if readonly {
+        let attributes = Attributes { set: attribute::RDONLY, ..Attributes::default() };
+        mount::set_attributes(root, &attributes, false).context(what)?;
+    }
+    Ok(())
+}

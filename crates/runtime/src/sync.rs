@@ -1,0 +1,192 @@
+//! The messages between the process that creates a container and the container's init, over a pair of sockets that keep
+//! message boundaries. The end of the stream is a message too: to init it says "give up", to the creator "executed".
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use stdx::{Context, Error, Kind, Result};
+use sys::socket;
+
+/// Longest message: an error sentence may quote a path of 4 KiB.
+const MAX_MESSAGE: usize = 16 << 10;
+
+/// From the creator to init.
+#[derive(Debug)]
+pub(crate) enum ToInit {
+    /// Step 5 is done: id maps are written and the control groups joined.
+    Joined,
+    /// Step 6: detached mounts, in the order of the plan. Several messages if there are many.
+    Trees(Vec<OwnedFd>),
+    /// Step 6 is done.
+    TreesEnd,
+    /// Step 11: execute the program.
+    Exec,
+}
+
+/// From init to the creator.
+#[derive(Debug)]
+pub(crate) enum FromInit {
+    /// Something was asked for that cannot be had here, and the container runs without.
+    Warning(String),
+    /// Step 9: the engine's side of the terminal.
+    Terminal(OwnedFd),
+    /// Step 10: everything is made; waiting for [`ToInit::Exec`].
+    Ready,
+    /// A step failed; init has ended.
+    Failed(Failure),
+}
+
+/// Why init gave up.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What went wrong, for the command line's exit code.
+    pub(crate) kind: FailureKind,
+    /// The whole sentence.
+    pub(crate) message: String,
+}
+
+/// What a failure means for the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// The program does not exist.
+    ProgramNotFound,
+    /// The program exists and cannot be executed.
+    ProgramNotExecutable,
+    /// Anything else, with its kind.
+    Setup(Kind),
+}
+
+const KINDS: [Kind; 8] = [
+    Kind::Invalid,
+    Kind::NotFound,
+    Kind::Conflict,
+    Kind::Denied,
+    Kind::Unsupported,
+    Kind::NoSpace,
+    Kind::Corrupt,
+    Kind::Internal,
+];
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { kind: FailureKind::Setup(error.kind()), message: error.to_string() }
+    }
+}
+
+impl FailureKind {
+    fn to_byte(self) -> u8 {
+        match self {
+            Self::ProgramNotFound => b'n',
+            Self::ProgramNotExecutable => b'x',
+            Self::Setup(kind) => KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len() - 1) as u8,
+        }
+    }
+
+    fn from_byte(byte: u8) -> Self {
+        match byte {
+            b'n' => Self::ProgramNotFound,
+            b'x' => Self::ProgramNotExecutable,
+            index => Self::Setup(KINDS.get(usize::from(index)).copied().unwrap_or(Kind::Internal)),
+        }
+    }
+}
+
+/// One end of the pair.
+#[derive(Debug)]
+pub(crate) struct Channel(OwnedFd);
+
+impl Channel {
+    /// The creator's end and init's end.
+    pub(crate) fn pair() -> Result<(Self, Self)> {
+        let (a, b) = socket::message_pair().context(|| "cannot make a socket pair".into())?;
+        Ok((Self(a), Self(b)))
+    }
+
+    fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
+        socket::send(&self.0, bytes, fds).context(|| "cannot reach the other side of the container's start".into())
+    }
+
+    pub(crate) fn send_to_init(&self, message: &ToInit) -> Result<()> {
+        match message {
+            ToInit::Joined => self.send(b"j", &[]),
+            ToInit::Trees(fds) => {
+                for chunk in fds.chunks(socket::MAX_FDS) {
+                    let fds: Vec<BorrowedFd<'_>> = chunk.iter().map(AsFd::as_fd).collect();
+                    self.send(b"t", &fds)?;
+                }
+                Ok(())
+            }
+            ToInit::TreesEnd => self.send(b"e", &[]),
+            ToInit::Exec => self.send(b"x", &[]),
+        }
+    }
+
+    /// `None`: the creator is gone.
+    pub(crate) fn receive_to_init(&self) -> Result<Option<ToInit>> {
+        let (bytes, fds) = self.receive()?;
+        Ok(match bytes.first() {
+            Some(b'j') => Some(ToInit::Joined),
+            Some(b't') => Some(ToInit::Trees(fds)),
+            Some(b'e') => Some(ToInit::TreesEnd),
+            Some(b'x') => Some(ToInit::Exec),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn send_from_init(&self, message: &FromInit) -> Result<()> {
+        let text = |tag: &[u8], text: &str| {
+            let len = text.len().min(MAX_MESSAGE - 2);
+            self.send(&[tag, &text.as_bytes()[..len]].concat(), &[])
+        };
+        match message {
+            FromInit::Warning(warning) => text(b"w", warning),
+            FromInit::Terminal(master) => self.send(b"c", &[master.as_fd()]),
+            FromInit::Ready => self.send(b"r", &[]),
+            FromInit::Failed(failure) => text(&[b'f', failure.kind.to_byte()], &failure.message),
+        }
+    }
+
+    /// `None`: init has executed the program, or ended without a word.
+    pub(crate) fn receive_from_init(&self) -> Result<Option<FromInit>> {
+        let (bytes, fds) = self.receive()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(match bytes.as_slice() {
+            [b'w', warning @ ..] => Some(FromInit::Warning(text(warning))),
+            [b'c'] => fds.into_iter().next().map(FromInit::Terminal),
+            [b'r'] => Some(FromInit::Ready),
+            [b'f', kind, message @ ..] => {
+                Some(FromInit::Failed(Failure { kind: FailureKind::from_byte(*kind), message: text(message) }))
+            }
+            _ => None,
+        })
+    }
+
+    fn receive(&self) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
+        let mut buffer = vec![0; MAX_MESSAGE];
+        match socket::receive(&self.0, &mut buffer) {
+            // The other end died with our messages unread.
+            Err(sys::Errno::CONNRESET) => Ok((Vec::new(), Vec::new())),
+            result => {
+                let (len, fds) = result.context(|| "cannot hear the other side of the container's start".into())?;
+                buffer.truncate(len);
+                Ok((buffer, fds))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_crosses_whole() {
+        let (creator, init) = Channel::pair().unwrap();
+        for kind in [FailureKind::ProgramNotFound, FailureKind::Setup(Kind::NoSpace), FailureKind::Setup(Kind::Invalid)] {
+            init.send_from_init(&FromInit::Failed(Failure { kind, message: "cannot x".into() })).unwrap();
+            let Some(FromInit::Failed(failure)) = creator.receive_from_init().unwrap() else { panic!("not a failure") };
+            assert_eq!((failure.kind, failure.message.as_str()), (kind, "cannot x"));
+        }
+        drop(init);
+        assert!(creator.receive_from_init().unwrap().is_none());
+    }
+}

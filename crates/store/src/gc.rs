@@ -1,0 +1,122 @@
+//! Garbage: what no image reaches, and what crashed operations left. By reachability, never by age.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use oci::{BlobDigest, ChainId, Digest, ImageId, Manifest};
+use stdx::remove_tree::remove_tree;
+use stdx::{Context, Result, id};
+
+use crate::image::CONFIG_MAX;
+use crate::ingest::is_abandoned;
+use crate::snapshot::Meta;
+use crate::{Store, Usage};
+
+/// What a collection removed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Freed {
+    /// Snapshots, the ones on top first.
+    pub layers: Vec<ChainId>,
+    /// Bytes of blobs, and of the files in those snapshots.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Removes what no image reaches. Images that were removed stay while `in_use` names a container for them.
+    ///
+    /// Does nothing while another operation makes content that has no name yet: the next collection will.
+    pub fn gc(&self, in_use: &dyn Fn(&ImageId) -> Option<Usage>) -> Result<Freed> {
+        let Some(_alone) = self.hold_exclusive()? else { return Ok(Freed::default()) };
+        let names = self.update_names(|names| {
+            names.images.retain(|id, record| !record.removed || in_use(id).is_some());
+            Ok(names.clone())
+        })?;
+        let mut reached = Reached::default();
+        for (id, record) in &names.images {
+            reached.blobs.insert(id.blob());
+            reached.chains.extend(ChainId::stack(&self.read_config(id)?.rootfs.diff_ids));
+            if let Some(manifest) = record.manifest {
+                reached.blobs.insert(manifest);
+                reached.blobs.extend(self.manifest_blobs(&manifest));
+            }
+        }
+        let mut freed = Freed::default();
+        self.sweep_snapshots(&mut reached, &mut freed)?;
+        self.sweep_blobs(&reached, &mut freed)?;
+        self.sweep_scratch()?;
+        Ok(freed)
+    }
+
+    fn manifest_blobs(&self, manifest: &BlobDigest) -> Vec<BlobDigest> {
+        let bytes = self.content().read_small(manifest, CONFIG_MAX).unwrap_or_default();
+        Manifest::parse(&bytes).map_or_else(|_| Vec::new(), |m| m.layers.iter().map(|layer| layer.digest).collect())
+    }
+
+    fn sweep_snapshots(&self, reached: &mut Reached, freed: &mut Freed) -> Result<()> {
+        let mut garbage = Vec::new();
+        for entry in entries(&self.snapshots_dir())? {
+            let Some(digest) = entry.file_name().to_str().and_then(Digest::from_hex) else { continue };
+            let chain = ChainId::new(digest);
+            let meta = self.snapshot_meta(&chain)?;
+            if reached.chains.contains(&chain) {
+                reached.blobs.extend(meta.map(|meta| meta.blob.digest));
+            } else {
+                garbage.push((chain, meta));
+            }
+        }
+        // Those on top go first: a crash must not leave a snapshot without the ones below it.
+        while let Some(at) = garbage.iter().position(|(chain, _)| !garbage.iter().any(|(_, m)| is_parent(chain, m.as_ref())))
+        {
+            let (chain, meta) = garbage.swap_remove(at);
+            // Out of sight at once, then piece by piece.
+            let scratch = self.root().join("ingest").join(id::random_hex(8));
+            fs::rename(self.snapshot_dir(&chain), &scratch).context(|| format!("cannot remove snapshot \"{chain}\""))?;
+            remove_tree(&scratch)?;
+            freed.layers.push(chain);
+            freed.bytes += meta.map_or(0, |meta| meta.size);
+        }
+        Ok(())
+    }
+
+    fn sweep_blobs(&self, reached: &Reached, freed: &mut Freed) -> Result<()> {
+        let content = self.content();
+        for (digest, size) in content.list()? {
+            if !reached.blobs.contains(&digest) {
+                content.remove(&digest)?;
+                freed.bytes += size;
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep_scratch(&self) -> Result<()> {
+        for entry in entries(&self.root().join("ingest"))? {
+            if entry.file_name() != "lock" && is_abandoned(&entry.path()) {
+                remove_tree(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Reached {
+    blobs: BTreeSet<BlobDigest>,
+    chains: BTreeSet<ChainId>,
+}
+
+fn is_parent(chain: &ChainId, other: Option<&Meta>) -> bool {
+    other.is_some_and(|meta| meta.parent == Some(*chain))
+}
+
+/// A directory's entries; none if it is not there.
+pub(crate) fn entries(dir: &Path) -> Result<Vec<fs::DirEntry>> {
+    let message = || format!("cannot read directory {dir:?}");
+    match fs::read_dir(dir) {
+        Ok(entries) => entries.collect::<Result<_, _>>().context(message),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).context(message),
+    }
+}
