@@ -1,1 +1,57 @@
-//! engine
+//! The verbs: where images, containers, the runtime and the monitor meet. The command line and the API are thin faces
+//! over this crate; it prints nothing and asks nobody.
+//!
+//! ```text
+//! ROOT  (/var/lib/tare)                     RUN  (/run/tare)
+//!   content/ ingest/ snapshots/ images/       containers/ID/   one container's live side, see `monitor`
+//!                      the store's              lock           held by the verb that changes the container
+//!   init/CHAIN/        the init layers          hosts …         its /etc files
+//!   containers/ID/
+//!     record.json      what was asked for, written once
+//!     state.json       how it is, written by its monitor
+//!     upper/ work/     its writable layer
+//!     log log.1 …      its output
+//!   names/NAME         symbolic link to a container's id
+//! ```
+//!
+//! There is no daemon and no other memory than this tree: every verb starts from what is on disk, takes the locks it
+//! needs and is done.
+
+pub mod config;
+pub mod containers;
+pub mod images;
+
+use std::sync::OnceLock;
+
+use stdx::Result;
+use store::Store;
+
+pub use config::Dirs;
+
+/// A handle on one installation's directories.
+#[derive(Debug)]
+pub struct Engine {
+    dirs: Dirs,
+    store: OnceLock<Store>,
+}
+
+impl Engine {
+    /// An engine on `dirs`. Nothing is read or made yet.
+    pub fn new(dirs: Dirs) -> Self {
+        Self { dirs, store: OnceLock::new() }
+    }
+
+    /// Where everything is.
+    pub fn dirs(&self) -> &Dirs {
+        &self.dirs
+    }
+
+    /// The image store, opened (and made, on the first use of a data root) when it is first needed.
+    pub fn store(&self) -> Result<&Store> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = Store::open(&self.dirs.root)?;
+        Ok(self.store.get_or_init(|| store))
+    }
+}

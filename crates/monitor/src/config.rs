@@ -18,6 +18,8 @@ pub struct Config {
     pub root: Mount,
     /// The control group, relative to every hierarchy's root.
     pub cgroup: String,
+    /// The engine's own system call filter applies, instead of the one in the configuration.
+    pub default_filter: bool,
     /// `name|uid[:group|gid]`, looked up inside the container.
     pub user: Option<String>,
     /// Further groups, by name or number.

@@ -138,6 +138,7 @@ fn prepare(dir: &Path) -> std::result::Result<(Monitor, Created), Failure> {
         spec: &bundle.spec,
         bundle: &bundle.dir,
         root: &config.root,
+        default_filter: config.default_filter,
         user: config.user.as_deref(),
         groups: &config.groups,
         cgroup: cgroup.as_ref(),
@@ -380,11 +381,9 @@ impl Monitor {
 
     /// Reads once from each output that has something; one that is at its end is closed.
     fn read_outputs(&mut self, ready: &[bool], buffer: &mut [u8]) {
-        let mut index = 0;
         let mut remaining = Vec::with_capacity(self.outputs.len());
-        for output in std::mem::take(&mut self.outputs) {
+        for (index, output) in std::mem::take(&mut self.outputs).into_iter().enumerate() {
             let is_ready = ready.get(index).copied().unwrap_or(false);
-            index += 1;
             if !is_ready || self.read_output(&output, buffer) != Read::End {
                 remaining.push(output);
             }
@@ -418,13 +417,10 @@ impl Monitor {
 
     /// Handles what clients have said and sends what they are still to get. With no events given, only the former.
     fn serve_clients(&mut self, buffer: &mut [u8], pidfd: &OwnedFd, events: &[PollFlags]) {
-        let mut index = 0;
         let mut left_stdin = false;
         let mut keep = Vec::with_capacity(self.clients.len());
-        for happened in events.iter().copied().chain(std::iter::repeat(PollFlags::empty())) {
-            if index >= self.clients.len() {
-                break;
-            }
+        for index in 0..self.clients.len() {
+            let happened = events.get(index).copied().unwrap_or(PollFlags::empty());
             let client = &mut self.clients[index];
             let mut alive = !happened.contains(PollFlags::OUT) || client.flush();
             if alive && happened.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
@@ -442,7 +438,6 @@ impl Monitor {
             }
             left_stdin |= !alive && self.clients[index].stdin;
             keep.push(alive);
-            index += 1;
         }
         let mut keep = keep.into_iter();
         self.clients.retain(|_| keep.next().unwrap_or(true));

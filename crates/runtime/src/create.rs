@@ -29,7 +29,7 @@ use crate::cgroup::Cgroup;
 use crate::mounts::Planned;
 use crate::namespaces;
 use crate::sync::{Channel, Failure, FailureKind, FromInit, ToInit};
-use crate::{devices, init, mounts, rootfs, userns};
+use crate::{devices, init, mounts, rootfs, seccomp, userns};
 
 /// What to create.
 pub struct Config<'a> {
@@ -39,6 +39,8 @@ pub struct Config<'a> {
     pub bundle: &'a Path,
     /// The root filesystem.
     pub root: &'a Mount,
+    /// Load the engine's own system call filter for these capabilities, instead of the configuration's.
+    pub default_filter: bool,
     /// A user to look up inside the container, in Docker's form `name|uid[:group|gid]`, instead of the numbers of the
     /// configuration.
     pub user: Option<&'a str>,
@@ -113,7 +115,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) mounts: Vec<Planned>,
     pub(crate) devices: Vec<Device>,
     pub(crate) readonly: bool,
-    pub(crate) filter: Option<crate::seccomp::Program>,
+    pub(crate) filter: Option<seccomp::Program>,
 }
 
 /// Makes a container up to the moment before its program runs.
@@ -204,7 +206,15 @@ fn decide<'a>(config: &'a Config<'a>) -> Result<Plan<'a>> {
         mounts.extend(devices::as_mounts(&devices));
         devices.clear();
     }
-    let filter = linux.seccomp.as_ref().map(crate::seccomp::compile).transpose()?;
+    let filter = match (&linux.seccomp, config.default_filter) {
+        (_, true) => {
+            let bounding = process.capabilities.as_ref().map_or(&[][..], |capabilities| &capabilities.bounding);
+            let release = rustix::system::uname().release().to_string_lossy().into_owned();
+            Some(seccomp::default_program(bounding, seccomp::KernelVersion::parse(&release)?)?)
+        }
+        (Some(profile), false) => Some(seccomp::compile(profile)?),
+        (None, false) => None,
+    };
     let readonly = config.spec.root.as_ref().is_some_and(|root| root.readonly);
     Ok(Plan { config, process, linux, namespaces, mounts, devices, readonly, filter })
 }

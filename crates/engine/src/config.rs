@@ -1,0 +1,60 @@
+//! Where an installation keeps its things.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use stdx::{Context, Error, Result};
+
+/// The two directories of an installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dirs {
+    /// What must survive a reboot.
+    pub root: PathBuf,
+    /// What must not.
+    pub run: PathBuf,
+}
+
+impl Dirs {
+    /// The directories asked for, or those of the environment (`TARE_ROOT`, `TARE_RUN`), or the usual ones. Made absolute.
+    pub fn choose(root: Option<PathBuf>, run: Option<PathBuf>) -> Result<Self> {
+        let pick = |asked: Option<PathBuf>, variable: &str, usual: &str| {
+            let environment = || std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+            let path = asked.or_else(environment).unwrap_or_else(|| PathBuf::from(usual));
+            std::path::absolute(&path).context(|| format!("cannot use directory {path:?}"))
+        };
+        let dirs = Self { root: pick(root, "TARE_ROOT", "/var/lib/tare")?, run: pick(run, "TARE_RUN", "/run/tare")? };
+        if dirs.root == dirs.run {
+            return Err(Error::invalid(format!("the data root and the run directory are both {:?}", dirs.root)));
+        }
+        Ok(dirs)
+    }
+
+    /// The arguments that choose the same directories.
+    pub fn arguments(&self) -> Vec<OsString> {
+        vec!["--root".into(), self.root.clone().into(), "--run-root".into(), self.run.clone().into()]
+    }
+
+    pub(crate) fn containers(&self) -> PathBuf {
+        self.root.join("containers")
+    }
+
+    pub(crate) fn names(&self) -> PathBuf {
+        self.root.join("names")
+    }
+
+    /// The disk side of container `id`.
+    pub fn container(&self, id: &str) -> PathBuf {
+        self.containers().join(id)
+    }
+
+    /// The live side of container `id`.
+    pub fn container_run(&self, id: &str) -> PathBuf {
+        self.run.join("containers").join(id)
+    }
+}
+
+/// Makes a directory and its parents that others may pass through but not list: what is in them has its own modes.
+pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path).context(|| format!("cannot make directory {path:?}"))
+}

@@ -1,0 +1,46 @@
+//! `attach` and `start`: connections to a container's streams.
+
+use monitor::client::Connection;
+use monitor::protocol::Request;
+use stdx::{Error, Result};
+
+use crate::Engine;
+use crate::containers::{Container, StartError, prepare};
+
+/// Which streams a client wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Streams {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+}
+
+impl Streams {
+    /// The request for these streams.
+    pub fn request(self) -> Request {
+        Request::Attach { stdin: self.stdin, stdout: self.stdout, stderr: self.stderr }
+    }
+}
+
+/// Connects to the streams of a running container, from now on.
+pub fn attach(engine: &Engine, container: &Container, streams: Streams) -> Result<Connection> {
+    if !container.is_running() {
+        return Err(Error::conflict(format!("container {} is not running", container.record.name)).hint("start it first"));
+    }
+    let mut connection = Connection::open(&engine.dirs().container_run(&container.record.id))?;
+    connection.send(&streams.request())?;
+    Ok(connection)
+}
+
+/// Starts a container that is not running. Gives the connection and the warnings.
+pub fn start(
+    engine: &Engine,
+    container: &Container,
+    streams: Streams,
+    terminal: (u16, u16),
+) -> std::result::Result<(Connection, Vec<String>), StartError> {
+    let prepared = prepare::prepare(engine, &container.record, terminal)?;
+    let warnings = prepared.warnings.clone();
+    let connection = prepared.start(&[streams.request()])?;
+    Ok((connection, warnings))
+}

@@ -1,0 +1,180 @@
+//! `create`: the image is found, the program decided, the record written. Nothing runs yet.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use oci::image_config::Config as ImageDefaults;
+use stdx::{Context, Error, Result, id};
+
+use crate::Engine;
+use crate::config::make_dir;
+use crate::containers::options::{Namespace, Network, Options, Seccomp, User};
+use crate::containers::record::{Record, RecordProcess};
+use crate::containers::{names, userns};
+use crate::images;
+
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Makes a container from `options`.
+pub fn create(engine: &Engine, options: Options) -> Result<Record> {
+    check(&options)?;
+    let (image, defaults) = images::resolve(engine, &options.image, options.platform.as_deref())?;
+    let process = decide_process(&options, &defaults)?;
+    let id = id::random_hex(32);
+    // Opens the store first: an unusable data root is found before anything is made in it.
+    engine.store()?;
+    // Names and ranges of ids are unique among complete containers: from the choice to the rename nobody else chooses.
+    let _lock = names::lock(engine)?;
+    let name = names::reserve(engine, options.name.as_deref(), &id)?;
+    let unfinished = engine.dirs().containers().join(format!(".{id}"));
+    let made = (|| {
+        let user_range = match options.namespaces.user {
+            User::Auto => Some(userns::allocate(engine)?),
+            User::Host => None,
+        };
+        make_layer(&unfinished, user_range)?;
+        let record = Record { id, name: name.clone(), created: Timestamp::now(), image, process, options, user_range };
+        record.save(&unfinished)?;
+        let dir = engine.dirs().container(&record.id);
+        std::fs::rename(&unfinished, &dir).context(|| format!("cannot make container directory {dir:?}"))?;
+        Ok(record)
+    })();
+    made.inspect_err(|_| {
+        // The error that led here is the one to report.
+        let _ = std::fs::remove_dir_all(&unfinished);
+        let _ = names::release(engine, &name);
+    })
+}
+
+/// The writable layer. It belongs to the container's root.
+fn make_layer(dir: &std::path::Path, user_range: Option<u32>) -> Result<()> {
+    make_dir(dir.parent().unwrap_or(dir), 0o711)?;
+    make_dir(dir, 0o710)?;
+    for name in ["upper", "work"] {
+        let path = dir.join(name);
+        make_dir(&path, 0o755)?;
+        if let Some(base) = user_range {
+            std::os::unix::fs::chown(&path, Some(base), Some(base)).context(|| format!("cannot give {path:?} to its owner"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Combinations that make no sense are refused in words before anything is made.
+fn check(options: &Options) -> Result<()> {
+    let namespaces = &options.namespaces;
+    if namespaces.uts == Namespace::Host && (options.hostname.is_some() || options.domainname.is_some()) {
+        return Err(Error::invalid("conflicting options: hostname and the host's UTS namespace"));
+    }
+    if matches!(namespaces.network, Network::Container(_)) && !(options.extra_hosts.is_empty() && options.dns == Default::default()) {
+        return Err(Error::invalid("conflicting options: host names and another container's network"));
+    }
+    if namespaces.user == User::Auto {
+        let shared = |namespace: &Namespace| matches!(namespace, Namespace::Host | Namespace::Container(_));
+        if options.privileged || shared(&namespaces.pid) || shared(&namespaces.ipc) || namespaces.network != Network::None {
+            return Err(Error::invalid("a user namespace of its own goes with private namespaces only, and not with --privileged")
+                .hint("use --userns=host"));
+        }
+    }
+    if options.privileged && matches!(options.seccomp, Seccomp::Profile(_)) {
+        return Err(Error::invalid("conflicting options: privileged and a seccomp profile"));
+    }
+    if options.working_dir.as_deref().is_some_and(|dir| !dir.starts_with('/')) {
+        let dir = options.working_dir.as_deref().unwrap_or_default();
+        return Err(Error::invalid(format!("the working directory \"{dir}\" is invalid: it must be an absolute path")));
+    }
+    if let Some(name) = &options.name {
+        names::check(name)?;
+    }
+    let memory = options.resources.memory.as_ref();
+    if let Some(limit) = memory.and_then(|memory| memory.limit).filter(|&limit| limit > 0) {
+        const LEAST: i64 = 6 << 20;
+        if limit < LEAST {
+            return Err(Error::invalid("the least memory limit is 6m"));
+        }
+        if memory.and_then(|memory| memory.swap).is_some_and(|swap| (1..limit).contains(&swap)) {
+            return Err(Error::invalid("the limit of memory and swap together must be at least the memory limit"));
+        }
+    } else if memory.and_then(|memory| memory.swap).is_some_and(|swap| swap > 0) {
+        return Err(Error::invalid("a limit of memory and swap needs a memory limit too"));
+    }
+    Ok(())
+}
+
+/// The program, from the options over the image's defaults.
+fn decide_process(options: &Options, defaults: &ImageDefaults) -> Result<RecordProcess> {
+    let (entrypoint, command) = match &options.entrypoint {
+        // The image's command belongs to the image's entrypoint.
+        Some(entrypoint) => (entrypoint.clone(), options.command.clone()),
+        None => {
+            let command = if options.command.is_empty() { defaults.cmd.clone().unwrap_or_default() } else { options.command.clone() };
+            (defaults.entrypoint.clone().unwrap_or_default(), command)
+        }
+    };
+    if entrypoint.is_empty() && command.is_empty() {
+        return Err(Error::invalid("no command specified").hint("name one after the image, as in \"tare run IMAGE sh\""));
+    }
+    let stop_signal = options.stop_signal.clone().or_else(|| Some(defaults.stop_signal.clone()).filter(|text| !text.is_empty()));
+    let stop_signal = match stop_signal {
+        None => sys::signal::TERM,
+        Some(text) => sys::signal::parse(&text).ok_or_else(|| Error::invalid(format!("invalid signal \"{text}\"")))?,
+    };
+    let mut labels: BTreeMap<String, String> = defaults.labels.clone();
+    labels.extend(options.labels.clone());
+    let working_dir = options.working_dir.clone().or_else(|| Some(defaults.working_dir.clone()).filter(|dir| !dir.is_empty()));
+    Ok(RecordProcess {
+        entrypoint,
+        command,
+        env: environment(options, &defaults.env),
+        working_dir: working_dir.unwrap_or_else(|| "/".into()),
+        user: options.user.clone().unwrap_or_else(|| defaults.user.clone()),
+        stop_signal,
+        labels,
+    })
+}
+
+/// Docker's order: its own variables, then the image's, then the user's; the last of a name wins, at the first's place.
+fn environment(options: &Options, image: &[String]) -> Vec<String> {
+    let mut env = vec![DEFAULT_PATH.to_owned()];
+    if options.tty {
+        env.push("TERM=xterm".into());
+    }
+    for entry in image.iter().chain(&options.env) {
+        let name = entry.split('=').next().unwrap_or_default();
+        let same = |known: &&mut String| known.split('=').next() == Some(name);
+        match env.iter_mut().find(same) {
+            Some(known) => known.clone_from(entry),
+            None => env.push(entry.clone()),
+        }
+    }
+    env
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(list: &[&str]) -> Vec<String> {
+        list.iter().map(|&s| s.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_command_follows_dockers_table() {
+        let image = ImageDefaults { entrypoint: Some(strings(&["e"])), cmd: Some(strings(&["c"])), ..ImageDefaults::default() };
+        let args = |entrypoint: Option<&[&str]>, command: &[&str]| {
+            let options = Options { entrypoint: entrypoint.map(strings), command: strings(command), ..Options::default() };
+            decide_process(&options, &image).map(|process| process.args())
+        };
+        assert_eq!(args(None, &[]).unwrap(), ["e", "c"]);
+        assert_eq!(args(None, &["x"]).unwrap(), ["e", "x"]);
+        assert_eq!(args(Some(&["y"]), &[]).unwrap(), ["y"]);
+        assert_eq!(args(Some(&["y"]), &["x"]).unwrap(), ["y", "x"]);
+        assert!(args(Some(&[]), &[]).is_err());
+    }
+
+    #[test]
+    fn the_users_variables_win() {
+        let options = Options { env: strings(&["A=2", "C=3"]), tty: true, ..Options::default() };
+        assert_eq!(environment(&options, &strings(&["A=1", "B=1"])), [DEFAULT_PATH, "TERM=xterm", "A=2", "B=1", "C=3"]);
+    }
+}

@@ -1,0 +1,36 @@
+//! `inspect`: what is known of a container beyond its record and state.
+
+use std::path::PathBuf;
+
+use stdx::Result;
+use sys::mount::Overlay;
+
+use crate::Engine;
+use crate::containers::Container;
+use crate::images;
+
+/// A container and where its parts are.
+#[derive(Debug, Clone)]
+pub struct Details {
+    pub container: Container,
+    /// Its root filesystem's layers.
+    pub root: Overlay,
+    /// Its log.
+    pub log: PathBuf,
+    /// Where its `/etc` files are.
+    pub run_dir: PathBuf,
+}
+
+/// Everything about a container.
+pub fn inspect(engine: &Engine, container: Container) -> Result<Details> {
+    let record = &container.record;
+    let mut lower = images::lower_layers(engine, &record.image)?;
+    lower.insert(0, images::init_layer_path(engine, &record.image, &lower));
+    let dir = engine.dirs().container(&record.id);
+    Ok(Details {
+        root: Overlay { lower, upper: Some((dir.join("upper"), dir.join("work"))), volatile: record.options.auto_remove },
+        log: record.log_path(engine),
+        run_dir: engine.dirs().container_run(&record.id),
+        container,
+    })
+}

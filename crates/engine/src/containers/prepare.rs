@@ -1,0 +1,254 @@
+//! `prepare`: everything a container needs is put in place and its monitor started, with init waiting to execute the
+//! program. `start` releases it. Whoever wants to see every byte attaches in between.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use monitor::client::Connection;
+use monitor::config::LogConfig;
+use monitor::protocol::{Event, Failed, Request};
+use oci::runtime_spec::{Device as SpecDevice, DeviceType, TimeOffset};
+use rustix::time::{ClockId, clock_gettime};
+use runtime::bundle::Bundle;
+use stdx::flock::Flock;
+use stdx::{Context, Error, Kind, Result};
+use sys::mount::{Mount, Overlay};
+
+use crate::Engine;
+use crate::containers::options::{Log, MountKind, Namespace, Network};
+use crate::containers::record::Record;
+use crate::containers::spec::{self, Facts};
+use crate::containers::{Container, etc, find};
+use crate::images;
+
+/// A container that could not be started, with Docker's exit code for why.
+#[derive(Debug)]
+pub struct StartError {
+    /// 125, 126 or 127.
+    pub exit_code: i32,
+    pub error: Error,
+}
+
+impl From<Error> for StartError {
+    fn from(error: Error) -> Self {
+        Self { exit_code: 125, error }
+    }
+}
+
+impl From<Failed> for StartError {
+    fn from(failed: Failed) -> Self {
+        let kind = match failed.exit_code {
+            127 => Kind::NotFound,
+            126 => Kind::Denied,
+            _ => Kind::Internal,
+        };
+        Self { exit_code: failed.exit_code, error: Error::new(kind, failed.message) }
+    }
+}
+
+/// A container whose init waits to be started.
+#[derive(Debug)]
+pub struct Prepared {
+    /// To its monitor. Dropping it before the start takes everything back.
+    pub connection: Connection,
+    /// Init's pid on the host.
+    pub pid: i32,
+    /// What was asked for and cannot be had here.
+    pub warnings: Vec<String>,
+    /// No other verb changes the container until it is started.
+    lock: Flock,
+}
+
+/// Puts a container in place. `terminal` is the size of the user's terminal: rows and columns, 0 if there is none.
+pub fn prepare(engine: &Engine, record: &Record, terminal: (u16, u16)) -> std::result::Result<Prepared, StartError> {
+    let lock = record.lock(engine)?;
+    if let Some(container) = Container::load_locked(engine, &record.id)?.filter(Container::is_alive) {
+        return Err(Error::conflict(format!("container {} is already running", container.record.name)).into());
+    }
+    let run_dir = engine.dirs().container_run(&record.id);
+    let hostname = hostname(record);
+    etc::write(&run_dir, &record.options, &hostname)?;
+    let facts = gather(engine, record, &run_dir, hostname)?;
+    Bundle::save(&run_dir, &spec::build(record, &facts)?)?;
+    monitor_config(engine, record, terminal)?.save(&run_dir)?;
+    let mut connection = monitor::spawn::spawn(&run_dir)?;
+    match connection.receive()? {
+        Some(Event::Ready(ready)) => Ok(Prepared { connection, pid: ready.pid, warnings: ready.warnings, lock }),
+        Some(Event::Failed(failed)) => Err(failed.into()),
+        _ => Err(Error::new(Kind::Internal, "the container's monitor ended before the container was made").into()),
+    }
+}
+
+impl Prepared {
+    /// Lets the program run. `first` are requests to make before, such as an attach.
+    pub fn start(mut self, first: &[Request]) -> std::result::Result<Connection, StartError> {
+        for request in first {
+            self.connection.send(request)?;
+        }
+        self.connection.send(&Request::Start)?;
+        let answer = self.connection.receive()?;
+        drop(self.lock);
+        match answer {
+            Some(Event::Started) => Ok(self.connection),
+            Some(Event::Failed(failed)) => Err(failed.into()),
+            _ => Err(Error::new(Kind::Internal, "the container's monitor ended before the program was started").into()),
+        }
+    }
+}
+
+fn hostname(record: &Record) -> String {
+    let options = &record.options;
+    let host = options.namespaces.uts == Namespace::Host || options.namespaces.network == Network::Host;
+    match &options.hostname {
+        Some(name) => name.clone(),
+        None if host => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        None => record.id[..12].to_owned(),
+    }
+}
+
+fn gather(engine: &Engine, record: &Record, run_dir: &Path, hostname: String) -> Result<Facts> {
+    let options = &record.options;
+    let pid_of = |namespace: &Namespace| match namespace {
+        Namespace::Container(name) => running_pid(engine, name).map(Some),
+        _ => Ok(None),
+    };
+    make_sources(record)?;
+    Ok(Facts {
+        run_dir: run_dir.to_owned(),
+        hostname,
+        pid_of: pid_of(&options.namespaces.pid)?,
+        ipc_of: pid_of(&options.namespaces.ipc)?,
+        network_of: match &options.namespaces.network {
+            Network::Container(name) => Some(running_pid(engine, name)?),
+            _ => None,
+        },
+        devices: devices(record)?,
+        hidden: images::hidden(engine, &record.image),
+        binary: std::fs::read_link("/proc/self/exe").context(|| "cannot tell this program's path".into())?,
+        clocks: (now(ClockId::Boottime), now(ClockId::Monotonic)),
+        apparmor: Path::new("/sys/kernel/security/apparmor").exists(),
+    })
+}
+
+fn now(clock: ClockId) -> TimeOffset {
+    let time = clock_gettime(clock);
+    TimeOffset { secs: time.tv_sec, nanosecs: time.tv_nsec as u32 }
+}
+
+fn running_pid(engine: &Engine, name: &str) -> Result<i32> {
+    let container = find::find(engine, name)?;
+    match container.state {
+        Some(monitor::State::Running { process, .. }) => Ok(process.pid),
+        _ => Err(Error::conflict(format!("cannot join the namespaces of container {name}: it is not running"))),
+    }
+}
+
+/// `-v` makes a missing source, as a directory.
+fn make_sources(record: &Record) -> Result<()> {
+    for mount in &record.options.mounts {
+        match &mount.kind {
+            MountKind::Bind { source, create: true, .. } if !source.exists() => {
+                std::fs::create_dir_all(source).context(|| format!("cannot make {source:?} to mount it on \"{}\"", mount.target))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn devices(record: &Record) -> Result<Vec<(SpecDevice, String)>> {
+    let mut devices = Vec::new();
+    if record.options.privileged {
+        collect_devices(Path::new("/dev"), Path::new("/dev"), "rwm", &mut devices);
+    }
+    for device in &record.options.devices {
+        let what = || format!("cannot use device {:?}", device.source);
+        let metadata = std::fs::metadata(&device.source).context(what)?;
+        if metadata.is_dir() {
+            collect_devices(&device.source, Path::new(&device.target), &device.access, &mut devices);
+            continue;
+        }
+        let found = spec_device(&metadata, &device.target).ok_or_else(|| Error::invalid(format!("{}: it is not a device", what())))?;
+        devices.push((found, device.access.clone()));
+    }
+    Ok(devices)
+}
+
+/// The devices below `dir`, without those that belong to mounts a container has of its own.
+fn collect_devices(dir: &Path, target: &Path, access: &str, into: &mut Vec<(SpecDevice, String)>) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if ["pts", "shm", "mqueue", "fd", "console", ".lxc", ".lxd-mounts", ".udev"].iter().any(|skip| name == *skip) {
+            continue;
+        }
+        let Ok(metadata) = std::fs::symlink_metadata(entry.path()) else { continue };
+        let target = target.join(&name);
+        if metadata.is_dir() {
+            collect_devices(&entry.path(), &target, access, into);
+        } else if let Some(device) = target.to_str().and_then(|target| spec_device(&metadata, target)) {
+            into.push((device, access.to_owned()));
+        }
+    }
+}
+
+fn spec_device(metadata: &std::fs::Metadata, target: &str) -> Option<SpecDevice> {
+    use std::os::unix::fs::MetadataExt;
+    let kind = metadata.file_type();
+    let typ = match (kind.is_block_device(), kind.is_char_device()) {
+        (true, _) => DeviceType::Block,
+        (_, true) => DeviceType::Char,
+        _ => return None,
+    };
+    Some(SpecDevice {
+        typ,
+        path: target.to_owned(),
+        major: rustix::fs::major(metadata.rdev()).into(),
+        minor: rustix::fs::minor(metadata.rdev()).into(),
+        file_mode: Some(metadata.mode() & 0o7777),
+        uid: Some(metadata.uid()),
+        gid: Some(metadata.gid()),
+    })
+}
+
+/// The layers, topmost first: the init layer stands over the image's.
+fn root(engine: &Engine, record: &Record) -> Result<Mount> {
+    let mut lower = images::lower_layers(engine, &record.image)?;
+    lower.insert(0, images::init_layer(engine, &record.image, &lower)?);
+    let dir = engine.dirs().container(&record.id);
+    Ok(Mount::Overlay(Overlay {
+        lower,
+        upper: Some((dir.join("upper"), dir.join("work"))),
+        // Nobody will mount it again: then flushing it is work for nothing.
+        volatile: record.options.auto_remove,
+    }))
+}
+
+fn monitor_config(engine: &Engine, record: &Record, terminal: (u16, u16)) -> Result<monitor::Config> {
+    let options = &record.options;
+    let log = match options.log {
+        Log::JsonFile { max_bytes, max_files } => Some(LogConfig { path: record.log_path(engine), max_bytes, max_files }),
+        Log::None => None,
+    };
+    let cleanup = || -> Vec<String> {
+        let directories = engine.dirs().arguments().into_iter().map(|argument| argument.to_string_lossy().into_owned());
+        directories.chain([crate::containers::CLEANUP_ARGUMENT.to_owned(), record.id.clone()]).collect()
+    };
+    Ok(monitor::Config {
+        id: record.id.clone(),
+        state: record.state_path(engine),
+        root: root(engine, record)?,
+        cgroup: record.cgroup(),
+        default_filter: spec::uses_default_filter(options),
+        user: Some(record.process.user.clone()),
+        groups: options.groups.clone(),
+        terminal: options.tty,
+        rows: terminal.0,
+        columns: terminal.1,
+        stdin: options.open_stdin,
+        stdin_once: options.stdin_once,
+        log,
+        cleanup: options.auto_remove.then(cleanup),
+    })
+}
+

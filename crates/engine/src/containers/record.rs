@@ -1,0 +1,119 @@
+//! What was asked for when a container was created. Written once; everything that changes is the monitor's state.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use oci::ImageId;
+use serde::{Deserialize, Serialize};
+use stdx::atomic_write::{Durability, atomic_write};
+use stdx::flock::Flock;
+use stdx::{Context, Result};
+
+use crate::Engine;
+use crate::config::make_dir;
+use crate::containers::options::Options;
+
+/// The monitor's state, beside the record.
+pub(crate) const STATE_FILE: &str = "state.json";
+const RECORD_FILE: &str = "record.json";
+
+/// One container on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    pub name: String,
+    pub created: Timestamp,
+    /// The image, with what was given and what it meant then.
+    pub image: RecordImage,
+    /// What the program is, from the options and the image together.
+    pub process: RecordProcess,
+    /// The options as given.
+    pub options: Options,
+    /// The first host id of the range its user namespace maps, if it has one.
+    pub user_range: Option<u32>,
+}
+
+/// Which image a container stands on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecordImage {
+    /// The host's own files.
+    Host,
+    /// An image of the store, by the name it was asked for.
+    Stored { name: String, id: ImageId },
+}
+
+impl RecordImage {
+    /// What the user called it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Host => crate::images::host::NAME,
+            Self::Stored { name, .. } => name,
+        }
+    }
+}
+
+/// The program of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordProcess {
+    pub entrypoint: Vec<String>,
+    pub command: Vec<String>,
+    /// `NAME=value`, complete.
+    pub env: Vec<String>,
+    pub working_dir: String,
+    /// `name|uid[:group|gid]`; empty: root.
+    pub user: String,
+    /// Signal number that asks it to end.
+    pub stop_signal: i32,
+    /// The image's labels and those of the options.
+    pub labels: std::collections::BTreeMap<String, String>,
+}
+
+impl RecordProcess {
+    /// Entrypoint and command: what is executed.
+    pub fn args(&self) -> Vec<String> {
+        self.entrypoint.iter().chain(&self.command).cloned().collect()
+    }
+}
+
+impl Record {
+    /// Reads the record of container `id`. `None` if there is none.
+    pub(crate) fn load(engine: &Engine, id: &str) -> Result<Option<Self>> {
+        let path = engine.dirs().container(id).join(RECORD_FILE);
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.context(|| format!("cannot read {path:?}"))?,
+        };
+        serde_json::from_slice(&bytes).map(Some).context(|| format!("cannot parse {path:?}"))
+    }
+
+    /// Writes the record into the directory of a new container.
+    pub(crate) fn save(&self, dir: &Path) -> Result<()> {
+        let bytes = serde_json::to_vec(self).context(|| "cannot write the container's record".into())?;
+        atomic_write(&dir.join(RECORD_FILE), &bytes, Durability::Scratch)
+    }
+
+    /// The path of the monitor's state.
+    pub(crate) fn state_path(&self, engine: &Engine) -> PathBuf {
+        engine.dirs().container(&self.id).join(STATE_FILE)
+    }
+
+    /// The path of its log.
+    pub(crate) fn log_path(&self, engine: &Engine) -> PathBuf {
+        engine.dirs().container(&self.id).join("log")
+    }
+
+    /// Its control group, relative to every hierarchy's root.
+    pub fn cgroup(&self) -> String {
+        let parent = self.options.cgroup_parent.as_deref().unwrap_or("tare").trim_matches('/');
+        format!("{parent}/{}", self.id)
+    }
+
+    /// Waits until no other verb changes this container.
+    pub(crate) fn lock(&self, engine: &Engine) -> Result<Flock> {
+        let dir = engine.dirs().container_run(&self.id);
+        make_dir(&dir, 0o711)?;
+        Flock::exclusive(&dir.join("lock"))
+    }
+}

@@ -1,0 +1,79 @@
+//! What a monitor that died has left is put right by the next verb that looks.
+//!
+//! A state that says *running* beside a free `monitor.lock` means: the monitor is gone, its init was killed with it, and
+//! nobody has written down the end or removed the control groups. Whoever sees that does it, under the container's lock.
+
+use std::io::ErrorKind;
+
+use jiff::Timestamp;
+use monitor::State;
+use monitor::config::lock_path;
+use monitor::state::Exit;
+use stdx::Result;
+use stdx::flock::Flock;
+
+use crate::Engine;
+use crate::containers::{Container, remove};
+
+/// The exit code of a container that was killed with its monitor.
+const KILLED: i32 = 137;
+
+/// Gives the container as it really is; `None` if it was to be removed at its end and has been.
+pub(crate) fn repair(engine: &Engine, container: Container) -> Result<Option<Container>> {
+    if !container.is_alive() || monitor_lives(engine, &container)? {
+        return Ok(Some(container));
+    }
+    // Somebody may be starting or repairing it at this moment: they hold the lock, and it is read again behind them.
+    let Some(_lock) = Flock::try_exclusive(&lock_file(engine, &container)?)? else { return Ok(Some(container)) };
+    let state = State::load(&container.record.state_path(engine))?;
+    repair_locked(engine, Container { state, ..container })
+}
+
+/// The same, for a caller that holds the container's lock.
+pub(crate) fn repair_locked(engine: &Engine, container: Container) -> Result<Option<Container>> {
+    if !container.is_alive() || monitor_lives(engine, &container)? {
+        return Ok(Some(container));
+    }
+    bury(engine, container)
+}
+
+fn lock_file(engine: &Engine, container: &Container) -> Result<std::path::PathBuf> {
+    let dir = engine.dirs().container_run(&container.record.id);
+    crate::config::make_dir(&dir, 0o711)?;
+    Ok(dir.join("lock"))
+}
+
+/// Whether somebody holds the monitor's lock. The file is not made by asking.
+fn monitor_lives(engine: &Engine, container: &Container) -> Result<bool> {
+    let path = lock_path(&engine.dirs().container_run(&container.record.id));
+    match std::fs::metadata(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        _ => Ok(Flock::try_exclusive(&path)?.is_none()),
+    }
+}
+
+fn bury(engine: &Engine, container: Container) -> Result<Option<Container>> {
+    let cgroup = runtime::cgroup::at(&container.record.cgroup())?;
+    // Init normally died with the monitor; a set-id program may have outlived it.
+    let _ = cgroup.kill();
+    let _ = cgroup.remove();
+    let started_at = match &container.state {
+        Some(State::Running { started_at, .. }) => *started_at,
+        _ => container.record.created,
+    };
+    let exit = Exit {
+        exit_code: KILLED,
+        oom_killed: false,
+        started_at,
+        finished_at: Timestamp::now(),
+        error: Some("the container's monitor died, and the container with it".into()),
+    };
+    let state = State::Exited(exit);
+    state.save(&container.record.state_path(engine))?;
+    let container = Container { state: Some(state), ..container };
+    if container.record.options.auto_remove {
+        remove::delete(engine, &container.record)?;
+        return Ok(None);
+    }
+    Ok(Some(container))
+}

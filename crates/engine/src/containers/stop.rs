@@ -1,0 +1,31 @@
+//! `stop`: ask the program to end, and kill it if it does not.
+
+use std::time::Duration;
+
+use stdx::{Kind, Result};
+
+use crate::Engine;
+use crate::containers::{Container, kill, wait};
+
+/// Seconds a program has to end by itself.
+const DEFAULT_TIMEOUT: i64 = 10;
+
+/// Stops a container; one that is not running is fine. `signal` and `timeout` (seconds, -1: for ever) replace what the
+/// container was created with.
+pub fn stop(engine: &Engine, container: &Container, signal: Option<i32>, timeout: Option<i64>) -> Result<()> {
+    if !container.is_alive() {
+        return Ok(());
+    }
+    let signal = signal.unwrap_or(container.record.process.stop_signal);
+    let timeout = timeout.or(container.record.options.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
+    match kill::kill(engine, container, signal) {
+        // It ended by itself in the meantime.
+        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Conflict) => {}
+        result => result?,
+    }
+    let limit = u64::try_from(timeout).ok().map(Duration::from_secs);
+    if wait::wait(engine, container, limit)?.is_none() {
+        kill::kill_and_wait(engine, container)?;
+    }
+    Ok(())
+}

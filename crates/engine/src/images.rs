@@ -1,0 +1,149 @@
+//! Images: the store's, and the built-in [`host`].
+
+pub mod host;
+
+use std::path::{Path, PathBuf};
+
+use oci::image_config::Config as ImageDefaults;
+use oci::{ImageId, Platform};
+use rustix::fs::{CWD, Mode, OFlags};
+use stdx::{Context, Error, Result, id};
+use store::{Image, Removed, Usage};
+use sys::mount::{self, Overlay};
+use sys::root::Root;
+
+use crate::Engine;
+use crate::config::make_dir;
+use crate::containers::record::RecordImage;
+use crate::containers;
+
+/// Finds the image that `text` names, and what it says about its program.
+pub fn resolve(engine: &Engine, text: &str, platform: Option<&str>) -> Result<(RecordImage, ImageDefaults)> {
+    let wanted = platform.map(|text| text.parse::<Platform>().context(|| format!("invalid platform \"{text}\""))).transpose();
+    let wanted = wanted.map_err(|error| error.kinded(stdx::Kind::Invalid))?;
+    let (record, defaults, own) = if text == host::NAME {
+        (RecordImage::Host, host::defaults(), Platform::host())
+    } else {
+        let image = engine.store()?.resolve(text).map_err(|error| match error.kind() {
+            stdx::Kind::NotFound => error.hint("load or import it first, or use the built-in image \"host\""),
+            _ => error,
+        })?;
+        (RecordImage::Stored { name: text.into(), id: image.id }, image.config.config, image.config.platform)
+    };
+    // What an image for another machine would do here is fail with an obscure error.
+    for (asked, whose) in [(wanted.as_ref(), "asked for"), (Some(&Platform::host()), "this machine's")] {
+        if let Some(asked) = asked.filter(|asked| own.suits(asked).is_none()) {
+            return Err(Error::unsupported(format!("image \"{text}\" is for platform {own}, and the one {whose} is {asked}")));
+        }
+    }
+    Ok((record, defaults))
+}
+
+/// The image's layers as overlay lower directories, topmost first.
+pub(crate) fn lower_layers(engine: &Engine, image: &RecordImage) -> Result<Vec<PathBuf>> {
+    match image {
+        RecordImage::Host => Ok(vec![PathBuf::from("/")]),
+        RecordImage::Stored { id, .. } => {
+            let store = engine.store()?;
+            let mut layers = store.layers(&store.image(id)?);
+            layers.reverse();
+            Ok(layers)
+        }
+    }
+}
+
+/// Directories of an image that a container may not see.
+pub(crate) fn hidden(engine: &Engine, image: &RecordImage) -> Vec<PathBuf> {
+    if *image == RecordImage::Host { host::hidden(engine) } else { Vec::new() }
+}
+
+/// Where the init layer over these layers is.
+pub(crate) fn init_layer_path(engine: &Engine, image: &RecordImage, lower: &[PathBuf]) -> PathBuf {
+    let name = match image {
+        RecordImage::Host => host::NAME.to_owned(),
+        // A snapshot is `snapshots/CHAIN/fs`: the chain names the whole stack.
+        RecordImage::Stored { .. } => {
+            let chain = lower.first().and_then(|top| top.parent()).and_then(Path::file_name);
+            chain.map_or_else(|| "empty".into(), |chain| chain.to_string_lossy().into_owned())
+        }
+    };
+    engine.dirs().root.join("init").join(name)
+}
+
+/// The init layer of an image: the mount points and placeholders that the engine needs and an image may lack. It stands
+/// between the image and the writable layer, so it is in no image that is committed. It depends on the image's layers
+/// alone, so it is made once for all its containers.
+pub(crate) fn init_layer(engine: &Engine, image: &RecordImage, lower: &[PathBuf]) -> Result<PathBuf> {
+    let path = init_layer_path(engine, image, lower);
+    if path.exists() {
+        return Ok(path);
+    }
+    let parent = engine.dirs().root.join("init");
+    make_dir(&parent, 0o711)?;
+    let scratch = parent.join(format!(".{}", id::random_hex(8)));
+    let made = make_init_layer(&scratch, lower).and_then(|layer| match std::fs::rename(&layer, &path) {
+        // Another container of the image was faster.
+        Err(_) if path.exists() => Ok(()),
+        renamed => renamed.context(|| format!("cannot make init layer {path:?}")),
+    });
+    // What is left there is the overlay's scratch directory.
+    let _ = std::fs::remove_dir_all(&scratch);
+    made.map(|()| path)
+}
+
+fn make_init_layer(scratch: &Path, lower: &[PathBuf]) -> Result<PathBuf> {
+    let what = || "cannot make the init layer of the image".to_owned();
+    let (upper, work) = (scratch.join("fs"), scratch.join("work"));
+    make_dir(&upper, 0o755)?;
+    make_dir(&work, 0o755)?;
+    let overlay = Overlay { lower: lower.to_vec(), upper: Some((upper.clone(), work)), volatile: true };
+    let open = |path: &Path| rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let tree = mount::overlay(&overlay, &open).map_err(|(errno, log)| match log {
+        Some(log) => Error::new(stdx::Kind::Internal, format!("{}: {log}", what())),
+        None => Err::<(), _>(errno).context(what).expect_err("built from an error"),
+    })?;
+    let root = Root::new(tree);
+    let mode = Mode::from_raw_mode;
+    for (path, bits) in [("dev", 0o755), ("proc", 0o555), ("sys", 0o555), ("etc", 0o755)] {
+        root.make_dirs(path, mode(bits)).context(what)?;
+    }
+    for path in ["etc/hosts", "etc/hostname", "etc/resolv.conf"] {
+        root.make_file(path, mode(0o644)).context(what)?;
+    }
+    root.make_file(".dockerenv", mode(0o755)).context(what)?;
+    if !root.exists("etc/mtab") {
+        let etc = root.open("etc", OFlags::PATH | OFlags::DIRECTORY).context(what)?;
+        rustix::fs::symlinkat("/proc/mounts", etc, "mtab").context(what)?;
+    }
+    Ok(upper)
+}
+
+/// Removes an image's name, or the image; with Docker's rules about containers that stand on it.
+pub fn remove(engine: &Engine, text: &str, force: bool) -> Result<Vec<Removed>> {
+    if text == host::NAME {
+        return Err(Error::invalid("cannot remove image \"host\": it is built in"));
+    }
+    let containers = containers::list::list(engine, true)?;
+    let removed = engine.store()?.remove(text, force, &|id: &ImageId| usage(&containers, id))?;
+    for item in &removed {
+        if let Removed::DeletedLayer(chain) = item {
+            // A layer that is gone needs none.
+            let _ = std::fs::remove_dir_all(engine.dirs().root.join("init").join(chain.hex()));
+        }
+    }
+    Ok(removed)
+}
+
+fn usage(containers: &[containers::Container], id: &ImageId) -> Option<Usage> {
+    let uses = |container: &&containers::Container| matches!(&container.record.image, RecordImage::Stored { id: own, .. } if own == id);
+    let short = |container: &containers::Container| container.record.id[..12].to_owned();
+    let mut users: Vec<_> = containers.iter().filter(uses).collect();
+    users.sort_by_key(|container| !container.is_alive());
+    let first = users.first()?;
+    Some(if first.is_alive() { Usage::Running(short(first)) } else { Usage::Stopped(short(first)) })
+}
+
+/// The images of the store.
+pub fn list(engine: &Engine) -> Result<Vec<Image>> {
+    engine.store()?.images()
+}

@@ -1,0 +1,72 @@
+//! What a container said, kept by its monitor.
+
+use e2e::{Outcome, Tare};
+
+fn finished(tare: &Tare, script: &str) -> String {
+    let id = tare.detached(&[], script);
+    tare.tare(["wait", &id]).ok();
+    id
+}
+
+#[root_test]
+fn both_streams_are_kept() {
+    let tare = Tare::new();
+    let id = finished(&tare, "echo out; echo err >&2; printf unfinished");
+    let outcome = tare.tare(["logs", &id]);
+    assert_eq!((outcome.ok().as_str(), outcome.stderr().as_str()), ("out\nunfinished", "err\n"));
+    tare.tare(["logs", "no-such-container"]).fails(1, "no-such-container");
+}
+
+#[root_test]
+fn the_end_can_be_asked_for() {
+    let tare = Tare::new();
+    let id = finished(&tare, "seq 1 1000");
+    tare.tare(["logs", "--tail", "3", &id]).prints("998\n999\n1000");
+    tare.tare(["logs", "-n", "0", &id]).prints("");
+    assert_eq!(tare.tare(["logs", "--tail=all", &id]).ok().lines().count(), 1000);
+}
+
+#[root_test]
+fn times_can_be_shown() {
+    let tare = Tare::new();
+    let id = finished(&tare, "echo hello");
+    let line = tare.tare(["logs", "-t", &id]).ok();
+    let (time, text) = line.trim().split_once(' ').unwrap();
+    assert!(text == "hello" && time.contains('T') && time.ends_with('Z'), "{line}");
+    tare.tare(["logs", "--since", "2100-01-01T00:00:00Z", &id]).prints("");
+    tare.tare(["logs", "--since", "1h", &id]).prints("hello");
+}
+
+#[root_test]
+fn following_ends_with_the_container() {
+    let tare = Tare::new();
+    let id = tare.detached(&[], "for i in 1 2 3; do echo $i; sleep 0.2; done");
+    tare.tare(["logs", "-f", &id]).prints("1\n2\n3");
+    let id = tare.detached(&[], "echo first; sleep 0.3; echo last");
+    let follower = tare.command(["logs", "--follow", &id]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    assert_eq!(Outcome::of_child(follower).stdout(), "first\nlast\n");
+}
+
+#[root_test]
+fn the_attached_streams_are_logged_too() {
+    let tare = Tare::new();
+    tare.tare(["run", "--network=none", "--name=seen", "busybox", "echo", "hello"]).prints("hello");
+    tare.tare(["logs", "seen"]).prints("hello");
+}
+
+#[root_test]
+fn a_log_does_not_fill_the_disk() {
+    let tare = Tare::new();
+    // About 55 MB of text, a line a number.
+    let id = finished(&tare, "seq -f '%050.0f' 1 1100000");
+    let size: u64 = walk(&tare.container_dir(&id)).iter().map(|path| std::fs::metadata(path).unwrap().len()).sum();
+    assert!(size <= 31_000_000, "{size} bytes");
+    let tail = tare.tare(["logs", "--tail", "1", &id]).ok();
+    assert!(tail.trim().ends_with("1100000"), "{tail}");
+}
+
+fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let (dirs, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    files.into_iter().chain(dirs.iter().flat_map(|dir| walk(dir))).collect()
+}

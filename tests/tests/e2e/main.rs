@@ -1,0 +1,19 @@
+//! The binary as its users meet it, on the real kernel. One program for all tests, a module for each part of the surface.
+//!
+//! What is expected is what Docker documents; where tare differs on purpose, the test says so.
+
+mod distributions;
+mod exit_codes;
+mod faults;
+mod images;
+mod lifecycle;
+mod limits;
+mod logs;
+mod namespaces;
+mod network;
+mod process;
+mod root;
+mod security;
+mod streams;
+mod terminal;
+mod volumes;
