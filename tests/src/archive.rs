@@ -3,7 +3,6 @@
 use tar::{Builder, EntryType, Header};
 
 /// A root file system tar in the making. Names are written as they are given, whatever they are.
-#[derive(Debug)]
 pub struct Archive {
     builder: Builder<Vec<u8>>,
 }
@@ -16,22 +15,27 @@ impl Archive {
 
     /// A file with mode 0644.
     pub fn file(self, name: &str, content: &[u8]) -> Self {
-        self.entry(name, EntryType::Regular, "", content)
+        self.entry(name, EntryType::Regular, 0o644, "", content)
+    }
+
+    /// A file with mode 0755.
+    pub fn program(self, name: &str, content: &[u8]) -> Self {
+        self.entry(name, EntryType::Regular, 0o755, "", content)
     }
 
     /// A directory with mode 0755.
     pub fn dir(self, name: &str) -> Self {
-        self.entry(name, EntryType::Directory, "", b"")
+        self.entry(name, EntryType::Directory, 0o755, "", b"")
     }
 
     /// A symbolic link.
     pub fn symlink(self, name: &str, to: &str) -> Self {
-        self.entry(name, EntryType::Symlink, to, b"")
+        self.entry(name, EntryType::Symlink, 0o777, to, b"")
     }
 
     /// A hard link.
     pub fn link(self, name: &str, to: &str) -> Self {
-        self.entry(name, EntryType::Link, to, b"")
+        self.entry(name, EntryType::Link, 0o644, to, b"")
     }
 
     /// The bytes of the tar.
@@ -39,11 +43,11 @@ impl Archive {
         self.builder.into_inner().unwrap()
     }
 
-    fn entry(mut self, name: &str, kind: EntryType, to: &str, content: &[u8]) -> Self {
+    fn entry(mut self, name: &str, kind: EntryType, mode: u32, to: &str, content: &[u8]) -> Self {
         let mut header = Header::new_gnu();
         header.set_entry_type(kind);
         header.set_size(content.len() as u64);
-        header.set_mode(if kind == EntryType::Directory { 0o755 } else { 0o644 });
+        header.set_mode(mode);
         let fields = header.as_old_mut();
         // The library refuses hostile names; an attacker does not use it.
         fields.name[..name.len()].copy_from_slice(name.as_bytes());

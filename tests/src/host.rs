@@ -63,7 +63,8 @@ fn mentions(pid: u32, dir: &str) -> bool {
     let command_line = String::from_utf8_lossy(&command_line).into_owned();
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
     // "…-1" must not find "…-12".
-    let ends = |text: &str| text.match_indices(dir).any(|(at, _)| !text[at + dir.len()..].starts_with(char::is_numeric));
+    let ends =
+        |text: &str| text.match_indices(dir).any(|(at, _)| !text[at + dir.len()..].starts_with(char::is_numeric));
     ends(&command_line) || mounts.lines().any(|line| line.contains(" - overlay ") && ends(line))
 }
 

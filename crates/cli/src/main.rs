@@ -1,1 +1,98 @@
-fn main() {}
+//! `tare`: the command line. Arguments in, one library call, text out; the only crate that prints.
+//!
+//! Four programs live in this binary, told apart by an argument: the command line, a container's monitor
+//! (`__monitor`), a container's first process (`__init`), and the removal of a container that has ended (`__cleanup`).
+
+mod commands;
+mod container_args;
+mod error;
+mod stream;
+mod table;
+mod terminal;
+mod times;
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use engine::{Dirs, Engine};
+use error::Failure;
+
+fn main() {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let code = match run(&args) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    };
+    std::process::exit(code);
+}
+
+fn run(args: &[OsString]) -> Result<i32, Failure> {
+    match args.first().and_then(|first| first.to_str()) {
+        Some(monitor::spawn::ARGUMENT) => return monitor_main(args),
+        Some(engine::containers::INIT_ARGUMENT) => {
+            return runtime::reaper::run(&args[1..]).map_err(|error| {
+                let code = if error.kind() == stdx::Kind::Denied { 126 } else { 127 };
+                Failure::new(code, error)
+            });
+        }
+        _ => {}
+    }
+    let (globals, rest) = Globals::split(args)?;
+    let engine = Engine::new(Dirs::choose(globals.root, globals.run_root)?);
+    commands::dispatch(&engine, rest)
+}
+
+fn monitor_main(args: &[OsString]) -> Result<i32, Failure> {
+    let dir = args.get(1).ok_or_else(|| stdx::Error::invalid("a monitor needs its directory"))?;
+    match monitor::main(Path::new(dir))? {
+        monitor::Outcome::Done => Ok(0),
+        monitor::Outcome::Execute(args) => {
+            let never: Infallible = execute_self(args)?;
+            match never {}
+        }
+    }
+}
+
+fn execute_self(args: Vec<String>) -> Result<Infallible, Failure> {
+    let c_string = |text: String| CString::new(text).map_err(|_| stdx::Error::invalid("an argument holds a NUL byte"));
+    let args: Vec<CString> = ["tare".to_owned()].into_iter().chain(args).map(c_string).collect::<Result<_, _>>()?;
+    let env: Vec<CString> = std::env::vars_os()
+        .filter_map(|(name, value)| CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()).ok())
+        .collect();
+    sys::exec::execve(c"/proc/self/exe", &args, &env)
+        .map_err(|errno| stdx::Error::new(stdx::Kind::Internal, format!("cannot execute this program again: {errno}")).into())
+}
+
+/// What stands before the command.
+#[derive(Default)]
+struct Globals {
+    root: Option<PathBuf>,
+    run_root: Option<PathBuf>,
+}
+
+impl Globals {
+    fn split(args: &[OsString]) -> Result<(Self, &[OsString]), Failure> {
+        let mut globals = Self::default();
+        let mut rest = args;
+        loop {
+            let Some(text) = rest.first().and_then(|arg| arg.to_str()) else { return Ok((globals, rest)) };
+            let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(PathBuf::from(value))));
+            let target = match name {
+                "--root" => &mut globals.root,
+                "--run-root" => &mut globals.run_root,
+                _ => return Ok((globals, rest)),
+            };
+            rest = &rest[1..];
+            *target = match (value, rest.split_first()) {
+                (Some(value), _) => Some(value),
+                (None, Some((value, more))) => {
+                    rest = more;
+                    Some(PathBuf::from(value))
+                }
+                (None, None) => return Err(Failure::usage(format!("option \"{name}\" needs a directory"))),
+            };
+        }
+    }
+}

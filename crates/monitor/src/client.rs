@@ -15,6 +15,7 @@ use crate::protocol::{Decoder, Event, Request};
 pub struct Connection {
     stream: UnixStream,
     decoder: Decoder,
+    unsent: Vec<u8>,
 }
 
 impl Connection {
@@ -40,12 +41,41 @@ impl Connection {
     }
 
     pub(crate) fn new(socket: OwnedFd) -> Self {
-        Self { stream: UnixStream::from(socket), decoder: Decoder::default() }
+        Self { stream: UnixStream::from(socket), decoder: Decoder::default(), unsent: Vec::new() }
     }
 
     /// Says `request`, waiting while the monitor is busy.
     pub fn send(&mut self, request: &Request) -> Result<()> {
         self.stream.write_all(&request.encode()).context(|| "cannot write to the monitor".into())
+    }
+
+    /// Says `request` as far as the monitor listens now, and keeps the rest for [`Self::flush`].
+    pub fn queue(&mut self, request: &Request) -> Result<()> {
+        self.unsent.extend_from_slice(&request.encode());
+        self.flush()
+    }
+
+    /// Whether something is kept.
+    pub fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Sends what is kept, without waiting.
+    pub fn flush(&mut self) -> Result<()> {
+        use rustix::net::SendFlags;
+        let mut sent = 0;
+        while sent < self.unsent.len() {
+            match rustix::net::send(&self.stream, &self.unsent[sent..], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(len) => sent += len,
+                Err(sys::Errno::INTR) => {}
+                Err(sys::Errno::AGAIN) => break,
+                // The monitor has ended: what it said last is still to be read.
+                Err(sys::Errno::PIPE | sys::Errno::CONNRESET) => sent = self.unsent.len(),
+                Err(errno) => return Err(errno).context(|| "cannot write to the monitor".into()),
+            }
+        }
+        self.unsent.drain(..sent);
+        Ok(())
     }
 
     /// Waits for the next event. `None`: the monitor is gone.

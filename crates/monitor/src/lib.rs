@@ -27,5 +27,5 @@ mod serve;
 mod stdin;
 
 pub use config::Config;
-pub use serve::main;
+pub use serve::{Outcome, main};
 pub use state::State;

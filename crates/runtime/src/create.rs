@@ -209,8 +209,7 @@ fn decide<'a>(config: &'a Config<'a>) -> Result<Plan<'a>> {
     let filter = match (&linux.seccomp, config.default_filter) {
         (_, true) => {
             let bounding = process.capabilities.as_ref().map_or(&[][..], |capabilities| &capabilities.bounding);
-            let release = rustix::system::uname().release().to_string_lossy().into_owned();
-            Some(seccomp::default_program(bounding, seccomp::KernelVersion::parse(&release)?)?)
+            Some(seccomp::default_program(bounding, seccomp::KernelVersion::running()?)?)
         }
         (Some(profile), false) => Some(seccomp::compile(profile)?),
         (None, false) => None,

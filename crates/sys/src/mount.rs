@@ -193,10 +193,28 @@ pub fn overlay(
     open_layer: &dyn Fn(&Path) -> Result<OwnedFd>,
 ) -> std::result::Result<OwnedFd, (Errno, Option<String>)> {
     let bare = |errno| (errno, None);
-    let layers: Vec<OwnedFd> = overlay.lower.iter().map(|path| open_layer(path)).collect::<Result<_>>().map_err(bare)?;
+    let open = |path: &PathBuf| {
+        let layer = open_layer(path)?;
+        let holds_upper = overlay.upper.as_ref().is_some_and(|(upper, _)| upper.starts_with(path));
+        if holds_upper { detour(layer) } else { Ok(layer) }
+    };
+    let layers: Vec<OwnedFd> = overlay.lower.iter().map(open).collect::<Result<_>>().map_err(bare)?;
     let filesystem = Filesystem::open("overlay").map_err(bare)?;
     configure_overlay(&filesystem, overlay, &layers).map_err(|errno| (errno, filesystem.log()))?;
     filesystem.mount(0).map_err(|errno| (errno, filesystem.log()))
+}
+
+/// A layer that has the writable layer somewhere below it (`/`, for one) is refused as overlapping. Seen through a
+/// read-only overlay of its own it is another filesystem, whose directories nobody writes to. An overlay without a
+/// writable layer needs a second read-only one: an empty tmpfs.
+fn detour(layer: OwnedFd) -> Result<OwnedFd> {
+    let empty = Filesystem::open("tmpfs")?.mount(attribute::RDONLY)?;
+    let filesystem = Filesystem::open("overlay")?;
+    filesystem.set("source", "tare")?;
+    // Both are held until the mount is made: closing a detached one dissolves it.
+    let layers = [layer, empty];
+    add_lower_layers(&filesystem, &layers)?;
+    filesystem.mount(attribute::RDONLY)
 }
 
 fn configure_overlay(filesystem: &Filesystem, overlay: &Overlay, layers: &[OwnedFd]) -> Result<()> {

@@ -2,7 +2,8 @@
 
 use e2e::Tare;
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn none_has_a_loopback_that_is_up() {
     let tare = Tare::new();
     let links = tare.run(["busybox", "ip", "-o", "link"]).ok();
@@ -11,7 +12,8 @@ fn none_has_a_loopback_that_is_up() {
     tare.run(["busybox", "ping", "-c1", "-W2", "127.0.0.1"]).ok();
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn host_has_the_hosts_devices() {
     let tare = Tare::new();
     let inside = tare.tare(["run", "--rm", "--network=host", "busybox", "ls", "/sys/class/net"]).ok();
@@ -20,7 +22,8 @@ fn host_has_the_hosts_devices() {
     assert_eq!(inside.split_whitespace().collect::<Vec<_>>(), outside);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn host_has_the_hosts_name() {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     Tare::new().tare(["run", "--rm", "--network=host", "busybox", "hostname"]).prints(name.trim());

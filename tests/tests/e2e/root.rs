@@ -2,14 +2,16 @@
 
 use e2e::Tare;
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn what_is_written_is_not_in_the_image() {
     let tare = Tare::new();
     tare.sh(&[], "echo new >/new; rm /etc/group; echo more >>/etc/passwd; cat /new").prints("new");
     tare.sh(&[], "test ! -e /new && grep -c . /etc/group && ! grep more /etc/passwd").ok();
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn what_is_written_stays_with_the_container() {
     let tare = Tare::new();
     let id = tare.detached(&[], "test -e /mark && exit 7; touch /mark");
@@ -18,7 +20,8 @@ fn what_is_written_stays_with_the_container() {
     tare.tare(["wait", &id]).prints("7");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_read_only_root_refuses_writes() {
     let tare = Tare::new();
     let outcome = tare.sh(&["--read-only"], "touch /x");
@@ -27,7 +30,8 @@ fn a_read_only_root_refuses_writes() {
     tare.sh(&["--read-only"], "touch /etc/hosts").exits(1);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn devices_are_the_usual_ones() {
     let tare = Tare::new();
     let list = tare.run(["busybox", "ls", "/dev"]).ok();
@@ -41,7 +45,8 @@ fn devices_are_the_usual_ones() {
     tare.sh(&[], "stat -c %a /dev/null /dev/shm /tmp").prints("666\n1777\n1777");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn file_systems_of_the_kernel_are_mounted_safely() {
     let tare = Tare::new();
     let mounts = tare.run(["busybox", "cat", "/proc/self/mounts"]).ok();
@@ -65,7 +70,8 @@ fn file_systems_of_the_kernel_are_mounted_safely() {
     assert!(mounts.lines().filter(|line| line.contains(" / ")).all(|line| line.contains("overlay")), "{mounts}");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn nothing_of_the_host_is_mounted_besides() {
     let tare = Tare::new();
     let root = tare.root().display().to_string();
@@ -77,7 +83,8 @@ fn nothing_of_the_host_is_mounted_besides() {
     }
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn kernel_interfaces_are_masked_or_read_only() {
     let tare = Tare::new();
     tare.sh(&[], "cat /proc/kcore /proc/keys /proc/timer_list /proc/sched_debug 2>/dev/null | wc -c").prints("0");
@@ -89,13 +96,15 @@ fn kernel_interfaces_are_masked_or_read_only() {
     tare.sh(&[], "mkdir /sys/fs/cgroup/cpu/mine /sys/fs/cgroup/mine").exits(1);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn files_of_the_engine_are_there() {
     let tare = Tare::new();
     tare.sh(&[], "test -e /.dockerenv && test -s /etc/hosts && test -s /etc/hostname && test -e /etc/resolv.conf").ok();
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_tmpfs_has_the_options_given() {
     let tare = Tare::new();
     let script = "touch /t/x; stat -c %a /t; grep ' /t ' /proc/self/mounts";
@@ -109,7 +118,8 @@ fn a_tmpfs_has_the_options_given() {
     assert!(seen.starts_with("1770\n") && seen.contains("size=1024k"), "{seen}");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn privileged_has_everything_the_machine_gives() {
     let tare = Tare::new();
     let bounding = e2e::process_field(std::process::id(), "CapBnd:").unwrap();
@@ -120,7 +130,8 @@ fn privileged_has_everything_the_machine_gives() {
     tare.sh(&["--privileged"], "test -c /dev/kmsg && test -w /sys/fs/cgroup").ok();
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_device_is_passed_with_its_rights() {
     let tare = Tare::new();
     // 1:11 is the kernel's log: not among the devices that every container may use.
@@ -133,7 +144,8 @@ fn a_device_is_passed_with_its_rights() {
     assert!(outcome.code() != 0 && outcome.stderr().contains("not permitted"), "{outcome}");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn inspect_names_the_layers() {
     let tare = Tare::new();
     let id = tare.detached(&[], "exec sleep 1000");
@@ -146,7 +158,8 @@ fn inspect_names_the_layers() {
     }
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_root_with_many_layers_works() {
     // The image is exported and imported in one layer by other tests; here every layer adds a file.
     let tare = Tare::new();

@@ -12,7 +12,8 @@ fn status(tare: &Tare, options: &[&str], field: &str) -> String {
 const DEFAULT: &str = "00000000a80425fb";
 const NONE: &str = "0000000000000000";
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn capabilities_are_dockers() {
     let tare = Tare::new();
     for (field, expected) in
@@ -24,7 +25,8 @@ fn capabilities_are_dockers() {
     assert_eq!(status(&tare, &["-u", "www-data"], "CapBnd"), DEFAULT);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn capabilities_can_be_added_and_dropped() {
     let tare = Tare::new();
     assert_eq!(status(&tare, &["--cap-drop=ALL"], "CapBnd"), NONE);
@@ -35,18 +37,22 @@ fn capabilities_can_be_added_and_dropped() {
     tare.sh(&["--cap-drop=CHOWN"], "chown 1 /etc/passwd").exits(1);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn system_calls_are_filtered() {
     let tare = Tare::new();
     assert_eq!(status(&tare, &[], "Seccomp"), "2");
-    for refused in ["unshare -U true", "unshare -m true", "mount -t tmpfs none /mnt", "swapoff -a", "date -s 2001-01-01"] {
+    for refused in
+        ["unshare -U true", "unshare -m true", "mount -t tmpfs none /mnt", "swapoff -a", "date -s 2001-01-01"]
+    {
         let outcome = tare.sh(&[], refused);
         assert_ne!(outcome.code(), 0, "{outcome}");
     }
     tare.sh(&["--cap-add=SYS_ADMIN"], "mount -t tmpfs none /mnt && unshare -m true").ok();
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn the_filter_can_be_replaced_or_left_out() {
     let tare = Tare::new();
     assert_eq!(status(&tare, &["--security-opt", "seccomp=unconfined"], "Seccomp"), "0");
@@ -61,7 +67,8 @@ fn the_filter_can_be_replaced_or_left_out() {
     tare.run(["--security-opt", "seccomp=/no/such/file", "busybox", "true"]).fails(125, "/no/such/file");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn privileges_can_be_frozen() {
     let tare = Tare::new();
     assert_eq!(status(&tare, &[], "NoNewPrivs"), "0");
@@ -70,7 +77,8 @@ fn privileges_can_be_frozen() {
     assert_eq!(status(&tare, &["--security-opt=no-new-privileges=false"], "NoNewPrivs"), "0");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn labels_are_refused_and_unknown_options_too() {
     let tare = Tare::new();
     tare.run(["--security-opt", "label=type:x", "busybox", "true"]).fails(125, "label");
@@ -78,13 +86,14 @@ fn labels_are_refused_and_unknown_options_too() {
     tare.run(["--security-opt", "apparmor=unconfined", "busybox", "true"]).ok();
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_hostile_tar_writes_nothing_outside() {
     let tare = Tare::new();
     let victim = tare.dir("victim");
     let path = victim.to_str().unwrap();
     let cases = [
-        Archive::new().file(&format!("..{}", "/..".repeat(12)) , b"x"),
+        Archive::new().file(&format!("..{}", "/..".repeat(12)), b"x"),
         Archive::new().file(&format!("{}{path}/a", "../".repeat(12)), b"x"),
         Archive::new().file(&format!("{path}/b"), b"x"),
         Archive::new().symlink("link", path).file("link/c", b"x"),
@@ -102,7 +111,8 @@ fn a_hostile_tar_writes_nothing_outside() {
     assert!(fs::read("/etc/passwd").unwrap() == before);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn the_engine_cannot_be_reached_through_proc() {
     let tare = Tare::new();
     // The program of pid 1 is the image's, and its links lead nowhere outside.
@@ -114,7 +124,8 @@ fn the_engine_cannot_be_reached_through_proc() {
     assert_eq!(fs::metadata(e2e::binary()).unwrap().modified().unwrap(), before);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn names_are_escaped_on_the_terminal() {
     let tare = Tare::new();
     let outcome = tare.run(["busybox", "no-such\u{1b}[31mcommand"]);

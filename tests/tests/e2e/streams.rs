@@ -17,7 +17,8 @@ fn noise(len: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(len).collect()
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn three_mebibytes_of_noise_come_back_equal() {
     let tare = Tare::new();
     let noise = noise(3 << 20);
@@ -26,27 +27,31 @@ fn three_mebibytes_of_noise_come_back_equal() {
     assert!(outcome.bytes() == noise, "{} bytes came back", outcome.bytes().len());
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn input_is_empty_unless_asked_for() {
     let tare = Tare::new();
     tare.tare_with_input(["run", "--rm", "--network=none", "busybox", "cat"], b"not for you").prints("");
     tare.tare_with_input(["run", "--rm", "-i", "--network=none", "busybox", "cat"], b"").prints("");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn input_that_nobody_reads_does_not_hang() {
     let tare = Tare::new();
     tare.tare_with_input(["run", "--rm", "-i", "--network=none", "busybox", "true"], &noise(3 << 20)).ok();
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn both_streams_are_kept_apart() {
     let tare = Tare::new();
     let outcome = tare.sh(&[], "echo out; echo err >&2; echo out2; exit 3");
     assert_eq!((outcome.exits(3).stdout().as_str(), outcome.stderr().as_str()), ("out\nout2\n", "err\n"));
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn much_output_arrives_whole() {
     let tare = Tare::new();
     let outcome = tare.sh(&[], "seq 1 1000000");
@@ -54,7 +59,8 @@ fn much_output_arrives_whole() {
     assert!(outcome.ok() == expected);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn output_comes_while_the_command_runs() {
     let tare = Tare::new();
     let mut child = tare.spawn(["-i", "busybox", "sh", "-c", "echo first; read word; echo $word"]);
@@ -65,7 +71,8 @@ fn output_comes_while_the_command_runs() {
     Outcome::of_child(child).prints("second");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_reader_that_goes_away_ends_the_command() {
     let tare = Tare::new();
     let mut child = tare.spawn(["busybox", "yes"]);
@@ -81,7 +88,8 @@ fn a_reader_that_goes_away_ends_the_command() {
     }
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn only_the_attached_streams_are_shown() {
     let tare = Tare::new();
     let script = "echo out; echo err >&2";
@@ -93,7 +101,8 @@ fn only_the_attached_streams_are_shown() {
     tare.run(["-d", "-a", "stdout", "busybox", "true"]).exits(125);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_detached_run_prints_the_id_and_goes_on() {
     let tare = Tare::new();
     let id = tare.detached(&[], "echo hello; exec sleep 1000");
@@ -102,7 +111,8 @@ fn a_detached_run_prints_the_id_and_goes_on() {
     assert_eq!(tare.inspect(&id)["State"]["Running"], true);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_detached_run_lets_go_of_its_callers_streams() {
     let tare = Tare::new();
     let mut command = tare.command(["run", "-d", "--rm", "--network=none", "busybox", "sleep", "5"]);
@@ -112,7 +122,8 @@ fn a_detached_run_lets_go_of_its_callers_streams() {
     assert!(started.elapsed().as_secs() < 4);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_detached_run_with_rm_leaves_nothing() {
     let tare = Tare::new();
     let id = tare.detached(&["--rm"], "exit 5");
@@ -121,7 +132,8 @@ fn a_detached_run_with_rm_leaves_nothing() {
     assert!(!tare.container_dir(&id).exists());
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn signals_reach_the_command() {
     let tare = Tare::new();
     let script = "trap 'echo told; exit 9' TERM; echo ready; while :; do sleep 0.1; done";
@@ -134,7 +146,8 @@ fn signals_reach_the_command() {
     assert_eq!(outcome.exits(9).stdout(), "told\n");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn signals_do_not_reach_the_command_unless_wanted() {
     let tare = Tare::new();
     let script = "trap 'echo told; exit 9' TERM; echo ready; while :; do sleep 0.1; done";
@@ -148,7 +161,8 @@ fn signals_do_not_reach_the_command_unless_wanted() {
     tare.tare(["rm", "-f", "deaf"]).ok();
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_terminal_needs_one() {
     let tare = Tare::new();
     tare.run(["-i", "-t", "busybox", "true"]).fails(1, "TTY");

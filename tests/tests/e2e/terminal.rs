@@ -7,7 +7,8 @@ fn shell(tare: &Tare, options: &[&str]) -> Terminal {
     Terminal::start(&tare.command(usual.iter().chain(options).chain(&["busybox", "sh"])))
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_shell_answers_and_its_exit_code_is_ours() {
     let tare = Tare::new();
     let mut terminal = shell(&tare, &[]);
@@ -17,7 +18,8 @@ fn a_shell_answers_and_its_exit_code_is_ours() {
     assert!(terminal.is_cooked(), "the terminal is as it was");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn the_size_follows_the_window() {
     let tare = Tare::new();
     let mut terminal = shell(&tare, &[]);
@@ -32,7 +34,8 @@ fn the_size_follows_the_window() {
     assert_eq!(terminal.exit_code(), 0);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn control_c_belongs_to_the_container() {
     let tare = Tare::new();
     let mut terminal = shell(&tare, &[]);
@@ -43,7 +46,8 @@ fn control_c_belongs_to_the_container() {
     assert!(terminal.is_cooked());
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn end_of_file_ends_the_shell() {
     let tare = Tare::new();
     let mut terminal = shell(&tare, &[]);
@@ -51,7 +55,8 @@ fn end_of_file_ends_the_shell() {
     assert_eq!(terminal.exit_code(), 0);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn keys_detach_and_the_container_goes_on() {
     let tare = Tare::new();
     let mut terminal = shell(&tare, &["--name=left"]);
@@ -62,7 +67,8 @@ fn keys_detach_and_the_container_goes_on() {
     tare.tare(["kill", "left"]).ok();
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn other_keys_can_detach() {
     let tare = Tare::new();
     let mut terminal = shell(&tare, &["--name=left", "--detach-keys=ctrl-x,q"]);
@@ -74,14 +80,16 @@ fn other_keys_can_detach() {
     tare.run(["--detach-keys=nonsense", "busybox", "true"]).fails(125, "nonsense");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_terminal_has_one_stream() {
     let tare = Tare::new();
     let outcome = tare.sh(&["-t"], "echo out; echo err >&2");
     assert_eq!((outcome.ok().as_str(), outcome.stderr().as_str()), ("out\r\nerr\r\n", ""));
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_detached_terminal_keeps_its_log() {
     let tare = Tare::new();
     let id = tare.detached(&["-t"], "tty; exec sleep 1000");

@@ -4,7 +4,8 @@ use std::fs;
 
 use e2e::{Archive, Tare};
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_bind_goes_both_ways() {
     let tare = Tare::new();
     let dir = tare.dir("shared");
@@ -14,7 +15,8 @@ fn a_bind_goes_both_ways() {
     assert_eq!(fs::read_to_string(dir.join("from-container")).unwrap(), "back\n");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_read_only_bind_refuses_writes() {
     let tare = Tare::new();
     let dir = tare.dir("shared");
@@ -27,7 +29,8 @@ fn a_read_only_bind_refuses_writes() {
     assert!(e2e::names(&dir).is_empty());
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_bind_hides_what_the_image_has() {
     let tare = Tare::new();
     let dir = tare.dir("empty");
@@ -38,14 +41,16 @@ fn a_bind_hides_what_the_image_has() {
     tare.sh(&[], "test -e /usr/bin/awk").ok();
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_single_file_can_be_bound() {
     let tare = Tare::new();
     let file = tare.file("config", "answer=42\n");
     tare.run(["-v", &format!("{file}:/etc/app.conf:ro"), "busybox", "cat", "/etc/app.conf"]).prints("answer=42");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_missing_source_is_made_by_volume_and_refused_by_mount() {
     let tare = Tare::new();
     let missing = tare.dir("").join("made");
@@ -57,7 +62,8 @@ fn a_missing_source_is_made_by_volume_and_refused_by_mount() {
     assert!(!other.exists());
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn nested_targets_are_mounted_in_order() {
     let tare = Tare::new();
     let (outer, inner) = (tare.dir("outer"), tare.dir("inner"));
@@ -66,7 +72,8 @@ fn nested_targets_are_mounted_in_order() {
     tare.sh(&["-v", &inner, "-v", &outer], "ls /a/b/c").prints("deep");
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_target_that_is_a_link_stays_inside_the_container() {
     let tare = Tare::new();
     let outside = tare.dir("outside");
@@ -84,7 +91,8 @@ fn a_target_that_is_a_link_stays_inside_the_container() {
     assert!(!std::path::Path::new("/target").exists());
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn mounts_made_later_on_the_host_follow_only_when_asked() {
     use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
     let tare = Tare::new();
@@ -107,7 +115,8 @@ fn mounts_made_later_on_the_host_follow_only_when_asked() {
     assert_eq!(logs, ["", "seen\n"]);
 }
 
-#[root_test]
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn the_hosts_mount_table_stays_as_it_is() {
     let tare = Tare::new();
     let table = || fs::read_to_string("/proc/self/mountinfo").unwrap();

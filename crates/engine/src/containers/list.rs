@@ -12,6 +12,6 @@ pub fn list(engine: &Engine, all: bool) -> Result<Vec<Container>> {
         // Gone since it was listed: nothing to show.
         containers.extend(Container::load(engine, &id)?.filter(|container| all || container.is_running()));
     }
-    containers.sort_by(|a, b| b.record.created.cmp(&a.record.created));
+    containers.sort_by_key(|container| std::cmp::Reverse(container.record.created));
     Ok(containers)
 }

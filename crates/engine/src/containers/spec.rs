@@ -148,8 +148,9 @@ fn process(record: &Record, facts: &Facts, capabilities: Vec<String>) -> Process
     }
 }
 
-/// Docker's rule: privileged has all; adding ALL starts from all, dropping ALL starts from none.
-fn capabilities(options: &Options) -> Result<Vec<String>> {
+/// The capabilities of a container, by name. Docker's rule: privileged has all; adding ALL starts from all, dropping ALL
+/// starts from none.
+pub fn capabilities(options: &Options) -> Result<Vec<String>> {
     if options.privileged {
         return Ok(caps::NAMES.iter().map(|&name| name.to_owned()).collect());
     }

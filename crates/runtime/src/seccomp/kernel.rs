@@ -14,6 +14,11 @@ impl KernelVersion {
         Self { major, minor }
     }
 
+    /// The kernel that runs here.
+    pub fn running() -> Result<Self> {
+        Self::parse(&rustix::system::uname().release().to_string_lossy())
+    }
+
     /// Reads a release as `uname` gives it, such as `6.1.0-18-amd64`; what follows the minor number is not looked at.
     pub fn parse(release: &str) -> Result<Self> {
         let mut parts = release.splitn(3, ['.', '-', '+']).map(leading_number);

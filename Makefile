@@ -1,0 +1,19 @@
+# Every target does its own set-up on a fresh Debian or Ubuntu; root and make are enough.
+# What a lane needs beyond a compiler, `cargo xtask LANE` installs by itself.
+
+.PHONY: demo test bench tidy toolchain
+
+demo: toolchain ## builds tare and shows what a container is
+	@cargo xtask demo
+
+test: toolchain ## every test, unit and end-to-end, on this kernel
+	@cargo xtask test
+
+bench: toolchain ## the budgets, beside the engines installed here
+	@cargo xtask bench
+
+tidy: toolchain ## the house rules that a compiler does not check
+	@cargo xtask tidy
+
+toolchain:
+	@sh xtask/toolchain.sh

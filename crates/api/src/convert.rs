@@ -1,0 +1,286 @@
+//! The engine's values as Docker's documents.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use engine::containers::inspect::Details;
+use engine::containers::options::{Log, MountKind, Namespace, Network, Options, Seccomp, User};
+use engine::containers::record::{Record, RecordImage};
+use jiff::Timestamp;
+use monitor::State;
+
+use crate::types::{
+    ContainerConfig, ContainerInspect, ContainerState, GraphDriver, HostConfig, ImageInspect, LogConfig, MountPoint, NetworkSettings,
+    RootFs,
+};
+
+/// What Go's zero time looks like: never.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+fn time(time: Timestamp) -> String {
+    format!("{time:.9}")
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn non_empty<T: Clone>(list: &[T]) -> Option<Vec<T>> {
+    (!list.is_empty()).then(|| list.to_vec())
+}
+
+/// A container as `inspect` shows it.
+pub fn container(details: &Details) -> ContainerInspect {
+    let record = &details.container.record;
+    let args = record.process.args();
+    let run = |name: &str| text(&details.run_dir.join(name));
+    ContainerInspect {
+        id: record.id.clone(),
+        created: time(record.created),
+        path: args.first().cloned().unwrap_or_default(),
+        args: args.into_iter().skip(1).collect(),
+        state: state(details.container.state.as_ref()),
+        image: match &record.image {
+            RecordImage::Host => "host".into(),
+            RecordImage::Stored { id, .. } => id.to_string(),
+        },
+        resolv_conf_path: run("resolv.conf"),
+        hostname_path: run("hostname"),
+        hosts_path: run("hosts"),
+        log_path: if record.options.log == Log::None { String::new() } else { text(&details.log) },
+        name: format!("/{}", record.name),
+        restart_count: 0,
+        driver: "overlay2".into(),
+        platform: "linux".into(),
+        mount_label: String::new(),
+        process_label: String::new(),
+        app_armor_profile: record.options.apparmor.clone().unwrap_or_default(),
+        exec_ids: None,
+        host_config: host_config(&record.options),
+        graph_driver: graph_driver(details),
+        mounts: mounts(&record.options),
+        config: config(record),
+        network_settings: network_settings(&record.options),
+    }
+}
+
+/// How a container is, in Docker's words.
+pub fn state(state: Option<&State>) -> ContainerState {
+    let mut result = ContainerState {
+        status: "created".into(),
+        running: false,
+        paused: false,
+        restarting: false,
+        oom_killed: false,
+        dead: false,
+        pid: 0,
+        exit_code: 0,
+        error: String::new(),
+        started_at: NEVER.into(),
+        finished_at: NEVER.into(),
+    };
+    match state {
+        None | Some(State::Created { .. }) => {}
+        Some(State::Running { process, started_at }) => {
+            result.status = "running".into();
+            result.running = true;
+            result.pid = process.pid;
+            result.started_at = time(*started_at);
+        }
+        Some(State::Exited(exit)) => {
+            result.status = "exited".into();
+            result.oom_killed = exit.oom_killed;
+            result.exit_code = exit.exit_code;
+            result.error = exit.error.clone().unwrap_or_default();
+            result.started_at = time(exit.started_at);
+            result.finished_at = time(exit.finished_at);
+        }
+        Some(State::Failed { exit_code, error, .. }) => {
+            result.exit_code = *exit_code;
+            result.error.clone_from(error);
+        }
+    }
+    result
+}
+
+fn namespace(namespace: &Namespace) -> String {
+    match namespace {
+        Namespace::Private => "private".into(),
+        Namespace::Host => "host".into(),
+        Namespace::None => "none".into(),
+        Namespace::Container(id) => format!("container:{id}"),
+    }
+}
+
+/// Docker leaves the mode empty where it is the default.
+fn or_empty(kind: &Namespace) -> String {
+    if *kind == Namespace::Private { String::new() } else { namespace(kind) }
+}
+
+fn network_mode(network: &Network) -> String {
+    match network {
+        Network::None => "none".into(),
+        Network::Host => "host".into(),
+        Network::Container(id) => format!("container:{id}"),
+    }
+}
+
+fn host_config(options: &Options) -> HostConfig {
+    let resources = &options.resources;
+    let cpu = resources.cpu.clone().unwrap_or_default();
+    let memory = resources.memory.clone().unwrap_or_default();
+    let mut security = Vec::new();
+    if options.no_new_privileges {
+        security.push("no-new-privileges".to_owned());
+    }
+    match &options.seccomp {
+        Seccomp::Default => {}
+        Seccomp::Unconfined => security.push("seccomp=unconfined".into()),
+        Seccomp::Profile(profile) => {
+            security.push(format!("seccomp={}", serde_json::to_string(profile).unwrap_or_default()));
+        }
+    }
+    let tmpfs = options.mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Tmpfs { options } => Some((mount.target.clone(), options.join(","))),
+        MountKind::Bind { .. } => None,
+    });
+    let binds = options.mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Bind { source, .. } => {
+            Some(format!("{}:{}{}", source.display(), mount.target, if mount.read_only { ":ro" } else { "" }))
+        }
+        MountKind::Tmpfs { .. } => None,
+    });
+    let binds: Vec<String> = binds.collect();
+    let namespaces = &options.namespaces;
+    HostConfig {
+        binds: non_empty(&binds),
+        container_id_file: String::new(),
+        log_config: log_config(&options.log),
+        network_mode: network_mode(&namespaces.network),
+        auto_remove: options.auto_remove,
+        cap_add: non_empty(&options.cap_add),
+        cap_drop: non_empty(&options.cap_drop),
+        cgroupns_mode: namespace(&namespaces.cgroup),
+        dns: options.dns.servers.clone(),
+        dns_options: options.dns.options.clone(),
+        dns_search: options.dns.search.clone(),
+        extra_hosts: non_empty(&options.extra_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect::<Vec<_>>()),
+        group_add: non_empty(&options.groups),
+        ipc_mode: namespace(&namespaces.ipc),
+        oom_score_adj: options.oom_score_adj.unwrap_or(0),
+        pid_mode: or_empty(&namespaces.pid),
+        privileged: options.privileged,
+        readonly_rootfs: options.read_only,
+        security_opt: non_empty(&security),
+        uts_mode: or_empty(&namespaces.uts),
+        userns_mode: if namespaces.user == User::Auto { "auto".into() } else { String::new() },
+        shm_size: options.shm_size.unwrap_or(64 << 20),
+        tmpfs: tmpfs.collect(),
+        sysctls: options.sysctls.clone(),
+        runtime: "tare".into(),
+        cpu_shares: cpu.shares.unwrap_or(0),
+        memory: memory.limit.unwrap_or(0),
+        nano_cpus: 0,
+        cgroup_parent: options.cgroup_parent.clone().unwrap_or_default(),
+        blkio_weight: resources.block_io.as_ref().and_then(|block| block.weight).unwrap_or(0),
+        cpu_period: cpu.period.unwrap_or(0),
+        cpu_quota: cpu.quota.unwrap_or(0),
+        cpu_realtime_period: cpu.realtime_period.unwrap_or(0),
+        cpu_realtime_runtime: cpu.realtime_runtime.unwrap_or(0),
+        cpuset_cpus: cpu.cpus.unwrap_or_default(),
+        cpuset_mems: cpu.mems.unwrap_or_default(),
+        memory_reservation: memory.reservation.unwrap_or(0),
+        memory_swap: memory.swap.unwrap_or(0),
+        memory_swappiness: memory.swappiness,
+        oom_kill_disable: memory.disable_oom_killer,
+        pids_limit: resources.pids.as_ref().and_then(|pids| pids.limit),
+        init: options.init.then_some(true),
+        masked_paths: None,
+    }
+}
+
+fn log_config(log: &Log) -> LogConfig {
+    match log {
+        Log::None => LogConfig { kind: "none".into(), config: BTreeMap::new() },
+        Log::JsonFile { max_bytes, max_files } => LogConfig {
+            kind: "json-file".into(),
+            config: [("max-size".to_owned(), max_bytes.to_string()), ("max-file".to_owned(), max_files.to_string())].into(),
+        },
+    }
+}
+
+fn graph_driver(details: &Details) -> GraphDriver {
+    let lower: Vec<String> = details.root.lower.iter().map(|path| text(path)).collect();
+    let mut data = BTreeMap::from([("LowerDir".to_owned(), lower.join(":"))]);
+    if let Some((upper, work)) = &details.root.upper {
+        data.insert("UpperDir".into(), text(upper));
+        data.insert("WorkDir".into(), text(work));
+    }
+    if let Some(State::Running { process, .. }) = &details.container.state {
+        // There is no mount on the host: this is where the running container's root can be seen.
+        data.insert("MergedDir".into(), format!("/proc/{}/root", process.pid));
+    }
+    GraphDriver { data, name: "overlay2".into() }
+}
+
+fn mounts(options: &Options) -> Vec<MountPoint> {
+    let point = |mount: &engine::containers::options::Mount| {
+        let (kind, source, propagation) = match &mount.kind {
+            MountKind::Bind { source, propagation, .. } => ("bind", text(source), propagation.as_deref().unwrap_or("rprivate")),
+            MountKind::Tmpfs { .. } => ("tmpfs", String::new(), ""),
+        };
+        MountPoint {
+            kind: kind.into(),
+            source,
+            destination: mount.target.clone(),
+            mode: String::new(),
+            rw: !mount.read_only,
+            propagation: propagation.into(),
+        }
+    };
+    options.mounts.iter().map(point).collect()
+}
+
+fn config(record: &Record) -> ContainerConfig {
+    let options = &record.options;
+    ContainerConfig {
+        hostname: options.hostname.clone().unwrap_or_else(|| record.id[..12].to_owned()),
+        domainname: options.domainname.clone().unwrap_or_default(),
+        user: record.process.user.clone(),
+        tty: options.tty,
+        open_stdin: options.open_stdin,
+        stdin_once: options.stdin_once,
+        env: record.process.env.clone(),
+        cmd: non_empty(&record.process.command),
+        image: record.image.name().to_owned(),
+        volumes: None,
+        working_dir: record.process.working_dir.clone(),
+        entrypoint: non_empty(&record.process.entrypoint),
+        labels: record.process.labels.clone(),
+        stop_signal: record.process.stop_signal.to_string(),
+        stop_timeout: options.stop_timeout,
+    }
+}
+
+fn network_settings(options: &Options) -> NetworkSettings {
+    let name = network_mode(&options.namespaces.network);
+    NetworkSettings { ports: BTreeMap::new(), networks: [(name, BTreeMap::new())].into() }
+}
+
+/// An image as `inspect` shows it.
+pub fn image(image: &store::Image) -> ImageInspect {
+    let config = &image.config;
+    ImageInspect {
+        id: image.id.to_string(),
+        repo_tags: image.names.iter().map(oci::Reference::familiar).collect(),
+        repo_digests: image.digests.iter().map(oci::Reference::familiar).collect(),
+        comment: config.comment.clone(),
+        created: config.created.clone().unwrap_or_default(),
+        author: config.author.clone(),
+        config: config.config.clone(),
+        architecture: config.platform.architecture.clone(),
+        os: config.platform.os.clone(),
+        size: image.size,
+        root_fs: RootFs { kind: "layers".into(), layers: image.diff_ids().iter().map(ToString::to_string).collect() },
+    }
+}

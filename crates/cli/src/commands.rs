@@ -1,0 +1,179 @@
+//! The commands: one file each, whose `Args` is its help. Only the command that was named is built.
+
+mod create;
+mod images;
+mod import;
+mod inspect;
+mod kill;
+mod load;
+mod logs;
+mod ps;
+mod rm;
+mod rmi;
+mod run;
+mod start;
+mod stop;
+mod tag;
+mod wait;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use engine::Engine;
+use engine::containers::CLEANUP_ARGUMENT;
+
+use crate::error::Failure;
+use crate::table::out;
+
+type Run = fn(&Engine, &[OsString]) -> Result<i32, Failure>;
+
+/// One command: its names (`container ls` under the name `ps`), what it does in a line, and how.
+struct Command {
+    name: &'static str,
+    /// The spelling with a group before it.
+    long: &'static str,
+    about: &'static str,
+    run: Run,
+}
+
+const COMMANDS: [Command; 16] = [
+    Command { name: "run", long: "container run", about: "Create and run a new container from an image", run: run::main },
+    Command { name: "create", long: "container create", about: "Create a new container", run: create::main },
+    Command { name: "start", long: "container start", about: "Start stopped containers", run: start::main },
+    Command { name: "ps", long: "container ls", about: "List containers", run: ps::main },
+    Command { name: "logs", long: "container logs", about: "Fetch the logs of a container", run: logs::main },
+    Command { name: "inspect", long: "container inspect", about: "Show all that is known of containers or images", run: inspect::main },
+    Command { name: "stop", long: "container stop", about: "Stop running containers", run: stop::main },
+    Command { name: "kill", long: "container kill", about: "Send a signal to running containers", run: kill::main },
+    Command { name: "wait", long: "container wait", about: "Wait until containers end, then print their exit codes", run: wait::main },
+    Command { name: "rm", long: "container rm", about: "Remove containers", run: rm::main },
+    Command { name: "images", long: "image ls", about: "List images", run: images::main },
+    Command { name: "load", long: "image load", about: "Load images from an archive", run: load::main },
+    Command { name: "import", long: "image import", about: "Make an image from a root filesystem's tar", run: import::main },
+    Command { name: "tag", long: "image tag", about: "Give an image another name", run: tag::main },
+    Command { name: "rmi", long: "image rm", about: "Remove images", run: rmi::main },
+    Command { name: "version", long: "version", about: "Show the version", run: version },
+];
+
+/// Runs the command that the arguments name.
+pub(crate) fn dispatch(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
+    let word = |index: usize| args.get(index).and_then(|arg| arg.to_str()).unwrap_or_default();
+    match word(0) {
+        "" | "help" | "-h" | "--help" => {
+            help();
+            return Ok(if args.is_empty() { 1 } else { 0 });
+        }
+        "-v" | "--version" => {
+            out(&format!("tare version {}\n", env!("CARGO_PKG_VERSION")));
+            return Ok(0);
+        }
+        CLEANUP_ARGUMENT => {
+            engine::containers::remove::clean_up(engine, word(1))?;
+            return Ok(0);
+        }
+        _ => {}
+    }
+    if let Some(command) = COMMANDS.iter().find(|command| command.name == word(0)) {
+        return (command.run)(engine, &args[1..]);
+    }
+    let long = format!("{} {}", word(0), match word(1) {
+        "list" | "ps" => "ls",
+        "remove" => "rm",
+        other => other,
+    });
+    if let Some(command) = COMMANDS.iter().find(|command| command.long == long) {
+        return (command.run)(engine, &args[2..]);
+    }
+    Err(unknown(word(0)))
+}
+
+fn help() {
+    let mut text = "Usage:  tare [--root DIR] [--run-root DIR] COMMAND\n\nA container engine that weighs almost nothing.\n\nCommands:\n".to_owned();
+    for command in &COMMANDS {
+        text.push_str(&format!("  {:10} {}\n", command.name, command.about));
+    }
+    text.push_str("\nRun \"tare COMMAND --help\" for more about a command.\n");
+    out(&text);
+}
+
+fn unknown(name: &str) -> Failure {
+    let nearest = COMMANDS.iter().map(|command| (distance(command.name, name), command.name)).min();
+    let hint = match nearest {
+        Some((0..=2, nearest)) => format!("did you mean \"{nearest}\"?"),
+        _ => "see \"tare --help\"".into(),
+    };
+    Failure::usage(format!("unknown command \"{name}\" (hint: {hint})"))
+}
+
+/// How many letters have to be changed, added or left out to get from one word to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let change = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+fn version(_engine: &Engine, _args: &[OsString]) -> Result<i32, Failure> {
+    out(&format!("tare version {}\n", env!("CARGO_PKG_VERSION")));
+    Ok(0)
+}
+
+/// What other engines have and this one does not yet: refused by name.
+const LATER: [&str; 26] = [
+    "--publish", "-p", "--publish-all", "-P", "--expose", "--restart", "--health-cmd", "--health-interval", "--health-retries",
+    "--health-start-interval", "--health-start-period", "--health-timeout", "--no-healthcheck", "--volumes-from", "--volume-driver",
+    "--link", "--link-local-ip", "--mac-address", "--network-alias", "--ip", "--ip6", "--gpus", "--isolation", "--runtime",
+    "--storage-opt", "--pull",
+];
+
+/// Parses a command's arguments. Help is printed here; wrong usage is a failure.
+fn parse<A: Parser>(args: &[OsString]) -> Result<Option<A>, Failure> {
+    let name = A::command().get_name().to_owned();
+    let error = match A::try_parse_from(std::iter::once(OsString::from(name)).chain(args.iter().cloned())) {
+        Ok(parsed) => return Ok(Some(parsed)),
+        Err(error) => error,
+    };
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        out(&error.render().to_string());
+        return Ok(None);
+    }
+    let flag = match error.get(clap::error::ContextKind::InvalidArg) {
+        Some(clap::error::ContextValue::String(flag)) => flag.split('=').next().unwrap_or_default().to_owned(),
+        _ => String::new(),
+    };
+    if error.kind() == ErrorKind::UnknownArgument && LATER.contains(&flag.as_str()) {
+        return Err(Failure::usage(format!("option \"{flag}\" is not supported yet")));
+    }
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    Err(Failure::usage(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found() {
+        assert_eq!(distance("inspect", "inspct"), 1);
+        assert_eq!(distance("ps", "ps"), 0);
+        assert_eq!(distance("run", "rmu"), 2);
+    }
+
+    #[test]
+    fn every_command_is_well_formed() {
+        use clap::CommandFactory;
+        for command in [run::Args::command(), create::Args::command(), start::Args::command(), ps::Args::command(), logs::Args::command()] {
+            command.debug_assert();
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `tare logs`.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use engine::Engine;
+use engine::containers::{find, logs};
+use monitor::log::Stream;
+use stdx::{Context, Error};
+
+use crate::error::Failure;
+
+/// Fetch the logs of a container
+#[derive(clap::Parser, Debug)]
+#[command(name = "tare logs")]
+pub(crate) struct Args {
+    /// Show only this many lines from the end
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value = "all", allow_hyphen_values = true)]
+    tail: String,
+    /// Show timestamps
+    #[arg(short, long)]
+    timestamps: bool,
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+}
+
+pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
+    let tail = match args.tail.as_str() {
+        "all" | "-1" => None,
+        text => Some(text.parse().map_err(|_| Error::invalid(format!("invalid number of lines \"{text}\"")))?),
+    };
+    let container = find::find(engine, &args.container)?;
+    let (mut stdout, mut stderr) = (std::io::stdout().lock(), std::io::stderr().lock());
+    logs::logs(engine, &container, tail, &mut |entry| {
+        let stream: &mut dyn Write = if entry.stream == Stream::Stdout { &mut stdout } else { &mut stderr };
+        let time = if args.timestamps { format!("{} ", entry.time) } else { String::new() };
+        match write!(stream, "{time}{}", entry.text) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(141),
+            written => written.context(|| "cannot write the log".into()),
+        }
+    })?;
+    stdout.flush().context(|| "cannot write the log".into())?;
+    Ok(0)
+}

@@ -1,0 +1,37 @@
+//! `tare rm`.
+
+use std::ffi::OsString;
+
+use engine::Engine;
+use engine::containers::{find, remove};
+use stdx::Kind;
+
+use crate::error::{Failure, for_each};
+use crate::table::out;
+
+/// Remove containers
+#[derive(clap::Parser, Debug)]
+#[command(name = "tare rm")]
+pub(crate) struct Args {
+    /// Kill a running container first
+    #[arg(short, long)]
+    force: bool,
+    /// Remove anonymous volumes too (there are none yet)
+    #[arg(short, long)]
+    volumes: bool,
+    #[arg(value_name = "CONTAINER", required = true)]
+    containers: Vec<String>,
+}
+
+pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
+    for_each(&args.containers, |name| {
+        let container = match find::find(engine, name) {
+            Err(error) if args.force && error.kind() == Kind::NotFound => return Ok(()),
+            container => container?,
+        };
+        remove::remove(engine, &container, args.force)?;
+        out(&format!("{name}\n"));
+        Ok(())
+    })
+}

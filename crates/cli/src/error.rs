@@ -1,0 +1,73 @@
+//! How a command fails: one sentence on standard error, and Docker's exit code.
+
+use engine::containers::StartError;
+use stdx::Error;
+
+/// Wrong usage, and an engine that cannot do what it was told to do for `run`.
+pub(crate) const ENGINE: i32 = 125;
+
+/// A command that did not work.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: i32,
+    /// `None`: everything has been said.
+    message: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: i32, error: Error) -> Self {
+        Self { code, message: Some(error.to_string()) }
+    }
+
+    /// The command line makes no sense.
+    pub(crate) fn usage(message: String) -> Self {
+        Self { code: ENGINE, message: Some(message) }
+    }
+
+    /// Several things were asked for, and of those that failed each has been reported.
+    pub(crate) fn reported(code: i32) -> Self {
+        Self { code, message: None }
+    }
+
+    /// The same failure; one that is only "did not work" (1) gets this exit code.
+    pub(crate) fn at_least(self, code: i32) -> Self {
+        Self { code: if self.code == 1 { code } else { self.code }, ..self }
+    }
+
+    /// Prints the sentence and gives the exit code.
+    pub(crate) fn report(&self) -> i32 {
+        if let Some(message) = &self.message {
+            eprintln!("tare: {}", printable(message));
+        }
+        self.code
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(1, error)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::new(error.exit_code, error.error)
+    }
+}
+
+/// Names come from images and archives: what would steer a terminal is shown, not obeyed.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() && c != '\n' && c != '\t' { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// Does `each` for all of `items`, reporting failures one by one; fails at the end if any did.
+pub(crate) fn for_each<T>(items: &[T], mut each: impl FnMut(&T) -> Result<(), Failure>) -> Result<i32, Failure> {
+    let mut failed = false;
+    for item in items {
+        if let Err(failure) = each(item) {
+            failure.report();
+            failed = true;
+        }
+    }
+    if failed { Err(Failure::reported(1)) } else { Ok(0) }
+}
