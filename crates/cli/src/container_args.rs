@@ -227,7 +227,7 @@ pub(crate) struct ContainerArgs {
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
     /// The image, then the command and its arguments
-    #[arg(value_name = "IMAGE [COMMAND] [ARG...]", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "IMAGE [COMMAND] [ARG...]", required = true, trailing_var_arg = true)]
     image_and_command: Vec<String>,
 }
 
