@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 
@@ -25,6 +25,7 @@ impl Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
+        set_size(&master, 24, 80);
         let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let slave = File::options().read(true).write(true).open(name).unwrap();
         let mut on_terminal = Command::new("setsid");
@@ -33,7 +34,6 @@ impl Terminal {
         on_terminal.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
         let child = on_terminal.spawn().unwrap();
         let terminal = Self { master: master.into(), child, screen: Arc::default() };
-        terminal.resize(24, 80);
         terminal.read_in_background();
         terminal
     }
@@ -69,14 +69,12 @@ impl Terminal {
 
     /// Gives the terminal another size; the programs on it are told by signal.
     pub fn resize(&self, rows: u16, columns: u16) {
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&self.master, size).unwrap();
+        set_size(&self.master, rows, columns);
     }
 
     /// Whether the terminal edits lines and echoes, as a shell's user expects to find it.
     pub fn is_cooked(&self) -> bool {
-        let fd: OwnedFd = self.master.try_clone().unwrap().into();
-        tcgetattr(fd).unwrap().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+        tcgetattr(&self.master).unwrap().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO)
     }
 
     /// Waits for the program; its exit code.
@@ -94,6 +92,10 @@ impl Terminal {
         );
         status.unwrap().code().unwrap_or(-1)
     }
+}
+
+fn set_size(master: impl AsFd, rows: u16, columns: u16) {
+    tcsetwinsize(master, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
 }
 
 impl Drop for Terminal {

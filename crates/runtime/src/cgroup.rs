@@ -14,10 +14,13 @@ mod stats;
 mod v1;
 mod v2;
 
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use oci::runtime_spec::Resources;
-use stdx::{Error, Result};
+use stdx::{Context, Error, Result};
 
 pub use layout::{Hierarchy, Layout};
 pub use stats::Stats;
@@ -30,8 +33,8 @@ pub trait Cgroup {
     /// Opens an existing or a new set of limits on running groups, as `update` does.
     fn update(&self, resources: &Resources) -> Result<Vec<String>>;
 
-    /// Moves a process in. Its later children are born there.
-    fn join(&self, pid: i32) -> Result<()>;
+    /// Opens the way in for a process that is about to be cloned.
+    fn entrance(&self) -> Result<Entrance>;
 
     /// Every process inside, by the pids of the caller's namespace.
     fn pids(&self) -> Result<Vec<i32>>;
@@ -53,6 +56,25 @@ pub trait Cgroup {
 
     /// What a container sees below `/sys/fs/cgroup`: name, controllers option and host directory of each hierarchy.
     fn views(&self) -> Vec<View>;
+}
+
+/// The way into the groups of a container.
+///
+/// Writing another process's pid to `cgroup.procs` takes a lock that waits for a grace period of the whole kernel: up to
+/// 20 ms. A process that is cloned into its v2 group, and moves its own only thread into its v1 groups, takes none.
+#[derive(Debug, Default)]
+pub struct Entrance {
+    /// The v2 group, for `clone3`.
+    pub clone_into: Option<OwnedFd>,
+    /// The `tasks` file of every v1 group, opened by the creator, whose rights count.
+    tasks: Vec<File>,
+}
+
+impl Entrance {
+    /// In the new process, which is single-threaded: enters the v1 groups.
+    pub fn enter(&self) -> Result<()> {
+        self.tasks.iter().try_for_each(|mut file| file.write_all(b"0")).context(|| "cannot enter the control groups".into())
+    }
 }
 
 /// One hierarchy as a container sees it.

@@ -3,8 +3,8 @@
 //! 1. decide: namespaces, mounts, devices, from the configuration alone
 //! 2. make the control groups and set the limits
 //! 3. enter the namespaces that only a child can be in (pid, time)
-//! 4. clone init with the new namespaces
-//! 5. write init's id maps, move it into the control groups → *joined*
+//! 4. clone init with the new namespaces, into its v2 control group; init first of all enters the v1 groups
+//! 5. write init's id maps → *mapped*
 //! 6. mount the root and open the host's trees, detached → *trees* (with a user namespace they are idmapped, so it has
 //!    to exist); meanwhile init goes on to 7
 //! 7. init: enter the other namespaces, leave the host's session
@@ -133,23 +133,25 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
     plan.namespaces.enter_before_clone()?;
     // 4. clone init
     let (channel, init_channel) = Channel::pair()?;
-    let cloned = clone3(plan.namespaces.clone).context(|| "cannot make the container's namespaces".into())?;
+    let entrance = config.cgroup.entrance()?;
+    let into = entrance.clone_into.as_ref().map(AsFd::as_fd);
+    let cloned = clone3(plan.namespaces.clone, into).context(|| "cannot make the container's namespaces".into())?;
     let (pid, pidfd) = match cloned {
         Cloned::Child => {
             drop(channel);
-            init::run(&plan, init_channel)
+            init::run(&plan, &entrance, init_channel)
         }
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(init_channel);
     let pidfd = undo.pidfd.insert(pidfd);
-    // 5. id maps, control groups
+    drop(entrance);
+    // 5. id maps
     if plan.namespaces.new_user() {
         userns::write_maps(pid, plan.linux)?;
     }
     set_oom_score(pid, plan.process, &mut warnings)?;
-    config.cgroup.join(pid)?;
-    channel.send_to_init(&ToInit::Joined)?;
+    channel.send_to_init(&ToInit::Mapped)?;
     // 6. the root and the host's trees
     let user_namespace = plan.namespaces.new_user().then(|| userns::of(pid)).transpose()?;
     let root = rootfs::open(config.root, user_namespace.as_ref())?;

@@ -13,6 +13,7 @@ use sys::proc::Procfs;
 use sys::pty::Pty;
 use sys::root::Root;
 
+use crate::cgroup::Entrance;
 use crate::create::{Plan, Stdio};
 use crate::mounts::Mounter;
 use crate::sync::{Channel, Failure, FromInit, ToInit};
@@ -20,8 +21,8 @@ use crate::users::{self, Identity};
 use crate::{devices, masks, process, rootfs};
 
 /// Runs init to its end.
-pub(crate) fn run(plan: &Plan<'_>, channel: Channel) -> ! {
-    let failure = match steps(plan, &channel) {
+pub(crate) fn run(plan: &Plan<'_>, entrance: &Entrance, channel: Channel) -> ! {
+    let failure = match steps(plan, entrance, &channel) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -30,13 +31,15 @@ pub(crate) fn run(plan: &Plan<'_>, channel: Channel) -> ! {
     sys::process::exit_now(1)
 }
 
-fn steps(plan: &Plan<'_>, channel: &Channel) -> std::result::Result<Infallible, Failure> {
+fn steps(plan: &Plan<'_>, entrance: &Entrance, channel: &Channel) -> std::result::Result<Infallible, Failure> {
     let mut warn = |warning: String| {
         // As in `run`.
         let _ = channel.send_from_init(&FromInit::Warning(warning));
     };
-    // 5. wait until the creator has mapped the ids and joined the control groups
-    expect(channel, |message| matches!(message, ToInit::Joined))?;
+    // 4. before anything else that could be counted or limited
+    entrance.enter()?;
+    // 5. wait until the creator has mapped the ids
+    expect(channel, |message| matches!(message, ToInit::Mapped))?;
     // 7. the other namespaces, a session of our own
     enter_namespaces(plan)?;
     // 6. the creator's trees

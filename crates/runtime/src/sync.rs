@@ -12,8 +12,8 @@ const MAX_MESSAGE: usize = 16 << 10;
 /// From the creator to init.
 #[derive(Debug)]
 pub(crate) enum ToInit {
-    /// Step 5 is done: id maps are written and the control groups joined.
-    Joined,
+    /// Step 5 is done: id maps are written.
+    Mapped,
     /// Step 6: detached mounts, in the order of the plan. Several messages if there are many.
     Trees(Vec<OwnedFd>),
     /// Step 6 is done.
@@ -107,7 +107,7 @@ impl Channel {
 
     pub(crate) fn send_to_init(&self, message: &ToInit) -> Result<()> {
         match message {
-            ToInit::Joined => self.send(b"j", &[]),
+            ToInit::Mapped => self.send(b"m", &[]),
             ToInit::Trees(fds) => {
                 for chunk in fds.chunks(socket::MAX_FDS) {
                     let fds: Vec<BorrowedFd<'_>> = chunk.iter().map(AsFd::as_fd).collect();
@@ -124,7 +124,7 @@ impl Channel {
     pub(crate) fn receive_to_init(&self) -> Result<Option<ToInit>> {
         let (bytes, fds) = self.receive()?;
         Ok(match bytes.first() {
-            Some(b'j') => Some(ToInit::Joined),
+            Some(b'm') => Some(ToInit::Mapped),
             Some(b't') => Some(ToInit::Trees(fds)),
             Some(b'e') => Some(ToInit::TreesEnd),
             Some(b'x') => Some(ToInit::Exec),

@@ -1,6 +1,6 @@
 //! `clone3(2)`: a new process with new namespaces.
 
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::{Result, check};
 
@@ -34,17 +34,20 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// Clones the calling process as `fork` does, with the `CLONE_NEW*` bits in `namespaces`.
+/// Clones the calling process as `fork` does, with the `CLONE_NEW*` bits in `namespaces`; the child is born in the
+/// cgroup v2 directory `cgroup` is open on.
 ///
 /// The caller must be single-threaded: the child is a copy of this thread alone, so a lock that another thread held
 /// would never be released in it. That is asserted, because forgetting it shows as a rare deadlock.
-pub fn clone3(namespaces: u64) -> Result<Cloned> {
+pub fn clone3(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     assert!(single_threaded(), "clone3 from a process with several threads");
     let mut pidfd: libc::c_int = -1;
     let mut args = CloneArgs {
-        flags: namespaces | libc::CLONE_PIDFD as u64,
+        flags: namespaces | libc::CLONE_PIDFD as u64 | if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 },
         pidfd: std::ptr::from_mut(&mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,
+        cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
         ..CloneArgs::default()
     };
     // SAFETY: `args` is a valid `struct clone_args` of the given size, without CLONE_VM and with no new stack: the child

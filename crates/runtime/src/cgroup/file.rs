@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use stdx::{Context, Error, Result};
@@ -19,6 +20,18 @@ pub(super) fn write(dir: &Path, name: &str, value: &str) -> Result<()> {
         }
         result => result.context(|| format!("cannot set {name} of cgroup {dir:?} to \"{value}\"")),
     }
+}
+
+/// Opens file `name` of group `dir` for writing.
+pub(super) fn open_write(dir: &Path, name: &str) -> Result<File> {
+    let path = dir.join(name);
+    OpenOptions::new().write(true).open(&path).context(|| format!("cannot open cgroup file {path:?}"))
+}
+
+/// Opens group `dir` itself.
+pub(super) fn open_dir(dir: &Path) -> Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags, open};
+    open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).context(|| format!("cannot open cgroup {dir:?}"))
 }
 
 /// Whether group `dir` has a file `name`.

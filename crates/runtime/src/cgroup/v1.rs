@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use oci::runtime_spec::{BlockIo, Cpu, DeviceRule, Memory, Resources};
 use stdx::{Context, Error, Result};
 
-use super::{Cgroup, Hierarchy, Stats, View, devices, file};
+use super::{Cgroup, Entrance, Hierarchy, Stats, View, devices, file};
 
 /// How long a group may take to freeze before that counts as a failure.
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -238,9 +238,10 @@ impl Cgroup for V1 {
         self.set_limits(resources)
     }
 
-    fn join(&self, pid: i32) -> Result<()> {
-        let pid = pid.to_string();
-        self.dirs().try_for_each(|dir| file::write(&dir, "cgroup.procs", &pid))
+    fn entrance(&self) -> Result<Entrance> {
+        let open = |hierarchy: &Hierarchy| file::open_write(&hierarchy.mountpoint.join(&self.path), "tasks");
+        let unified = self.unified.as_ref().map(|root| file::open_dir(&root.join(&self.path))).transpose()?;
+        Ok(Entrance { clone_into: unified, tasks: self.hierarchies.iter().map(open).collect::<Result<_>>()? })
     }
 
     fn pids(&self) -> Result<Vec<i32>> {

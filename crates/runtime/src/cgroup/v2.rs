@@ -1,14 +1,13 @@
 //! Version 2: one tree, controllers switched on from the root down.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use oci::runtime_spec::{BlockIo, Cpu, DeviceRule, Memory, Resources};
 use stdx::{Context, Error, Result};
 
-use super::{Cgroup, Stats, View, devices, file};
+use super::{Cgroup, Entrance, Stats, View, devices, file};
 
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
 const WANTED: [&str; 8] = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"];
@@ -78,9 +77,7 @@ impl V2 {
         }
         let dir = self.dir();
         let program = devices::program(rules)?;
-        let directory = rustix::fs::OFlags::DIRECTORY.bits() as i32;
-        let cgroup = fs::OpenOptions::new().read(true).custom_flags(directory).open(&dir);
-        let cgroup = cgroup.context(|| format!("cannot open cgroup {dir:?}"))?;
+        let cgroup = file::open_dir(&dir)?;
         sys::bpf::load_device_program(&program)
             .and_then(|program| sys::bpf::attach_device_program(cgroup, program))
             .context(|| format!("cannot restrict the devices of cgroup {dir:?}"))
@@ -212,8 +209,8 @@ impl Cgroup for V2 {
         self.set_limits(resources)
     }
 
-    fn join(&self, pid: i32) -> Result<()> {
-        file::write(&self.dir(), "cgroup.procs", &pid.to_string())
+    fn entrance(&self) -> Result<Entrance> {
+        Ok(Entrance { clone_into: Some(file::open_dir(&self.dir())?), tasks: Vec::new() })
     }
 
     fn pids(&self) -> Result<Vec<i32>> {
