@@ -116,6 +116,11 @@ static void make_cgroups(void)
             continue;
         struct cgroup *cgroup = &cgroups[cgroup_count++];
         cgroup->option = strncmp(tail, " - cgroup ", 10) == 0 ? strrchr(tail, ',') + 1 : NULL;
+        if (cgroup->option && strncmp(cgroup->option, "name=", 5) == 0) {
+            // It has no controller: nothing to limit or count.
+            cgroup_count--;
+            continue;
+        }
         snprintf(cgroup->name, sizeof cgroup->name, "%s", strrchr(point, '/') + 1);
         snprintf(cgroup->dir, sizeof cgroup->dir, "%s/floor-%d", point, getpid());
         must(mkdir(cgroup->dir, 0755), "make", cgroup->dir);
@@ -126,12 +131,21 @@ static void make_cgroups(void)
     }
 }
 
-static void join_cgroups(pid_t pid)
+// A v2 group is entered by being cloned into it.
+static int open_v2_cgroup(void)
 {
-    char text[16];
-    snprintf(text, sizeof text, "%d", pid);
     for (size_t i = 0; i < cgroup_count; i++)
-        write_file(cgroups[i].dir, "cgroup.procs", text);
+        if (!cgroups[i].option)
+            return must(open(cgroups[i].dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", cgroups[i].dir);
+    return -1;
+}
+
+// A v1 group is entered by the thread itself: moving another process waits for a grace period of the whole kernel.
+static void enter_v1_cgroups(void)
+{
+    for (size_t i = 0; i < cgroup_count; i++)
+        if (cgroups[i].option)
+            write_file(cgroups[i].dir, "tasks", "0");
 }
 
 static void remove_cgroups(void)
@@ -381,13 +395,11 @@ static void load_filter(void)
     must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), "load", "filter");
 }
 
-static void child(int joined, char *lowers, char **command)
+static void child(char *lowers, char **command)
 {
     static char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
-    char byte;
     must(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "die with", "the parent");
-    if (read(joined, &byte, 1) != 1)
-        _exit(FAIL);
+    enter_v1_cgroups();
     must(unshare(CLONE_NEWCGROUP), "unshare", "cgroup");
     must(setsid(), "start", "session");
     must(sethostname("floor", 5), "set", "host name");
@@ -408,21 +420,17 @@ int main(int argc, char **argv)
         dprintf(2, "usage: floor SCRATCH LOWER[:LOWER…] [COMMAND [ARG…]]\n");
         return FAIL;
     }
-    int joined[2];
     umask(0);
-    must(pipe2(joined, O_CLOEXEC), "make", "pipe");
     make_cgroups();
     make_scratch(argv[1]);
+    int v2_cgroup = open_v2_cgroup();
     struct clone_args clone = {.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC |
-                                        CLONE_NEWTIME,
-                               .exit_signal = SIGCHLD};
+                                        CLONE_NEWTIME | (v2_cgroup < 0 ? 0 : CLONE_INTO_CGROUP),
+                               .exit_signal = SIGCHLD,
+                               .cgroup = v2_cgroup < 0 ? 0 : v2_cgroup};
     pid_t pid = must(syscall(SYS_clone3, &clone, sizeof clone), "clone", "container");
-    if (pid == 0) {
-        close(joined[1]);
-        child(joined[0], argv[2], argc > 3 ? argv + 3 : (char **)default_command);
-    }
-    join_cgroups(pid);
-    must(write(joined[1], "", 1), "release", "container");
+    if (pid == 0)
+        child(argv[2], argc > 3 ? argv + 3 : (char **)default_command);
     int status;
     must(waitpid(pid, &status, 0), "wait for", "container");
     remove_cgroups();
