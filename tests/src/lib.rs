@@ -241,6 +241,11 @@ pub fn names(dir: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
+/// Blobs in a data root that are being written, or were when something failed.
+pub fn unfinished(root: &Path) -> Vec<String> {
+    names(&root.join("ingest")).into_iter().filter(|name| name != "lock").collect()
+}
+
 /// The built binary.
 pub fn binary() -> PathBuf {
     PathBuf::from(std::env::var_os("TARE_BIN").expect("TARE_BIN names the binary: run `make test`"))

@@ -107,6 +107,7 @@ fn namespace(namespace: &Namespace) -> String {
     match namespace {
         Namespace::Private => "private".into(),
         Namespace::Host => "host".into(),
+        Namespace::Shareable => "shareable".into(),
         Namespace::None => "none".into(),
         Namespace::Container(id) => format!("container:{id}"),
     }
@@ -180,7 +181,7 @@ fn host_config(options: &Options) -> HostConfig {
         runtime: "tare".into(),
         cpu_shares: cpu.shares.unwrap_or(0),
         memory: memory.limit.unwrap_or(0),
-        nano_cpus: 0,
+        nano_cpus: options.nano_cpus.unwrap_or(0),
         cgroup_parent: options.cgroup_parent.clone().unwrap_or_default(),
         blkio_weight: resources.block_io.as_ref().and_then(|block| block.weight).unwrap_or(0),
         cpu_period: cpu.period.unwrap_or(0),

@@ -138,7 +138,10 @@ const LATER: [&str; 26] = [
 /// Parses a command's arguments. Help is printed here; wrong usage is a failure.
 fn parse<A: Parser>(args: &[OsString]) -> Result<Option<A>, Failure> {
     let name = A::command().get_name().to_owned();
-    let error = match A::try_parse_from(std::iter::once(OsString::from(name)).chain(args.iter().cloned())) {
+    let words = std::iter::once(OsString::from(name)).chain(args.iter().cloned());
+    // As everywhere: of an option given twice the last counts.
+    let parsed = A::command().args_override_self(true).try_get_matches_from(words);
+    let error = match parsed.and_then(|matches| A::from_arg_matches(&matches)) {
         Ok(parsed) => return Ok(Some(parsed)),
         Err(error) => error,
     };
@@ -154,8 +157,12 @@ fn parse<A: Parser>(args: &[OsString]) -> Result<Option<A>, Failure> {
         return Err(Failure::usage(format!("option \"{flag}\" is not supported yet")));
     }
     let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-    Err(Failure::usage(text.to_owned()))
+    let text = text.lines().next().unwrap_or_default();
+    let hint = match error.get(clap::error::ContextKind::SuggestedArg) {
+        Some(clap::error::ContextValue::String(near)) if distance(near, &flag) <= 3 => format!("did you mean \"{near}\"?"),
+        _ => format!("see \"{} --help\"", A::command().get_name()),
+    };
+    Err(Failure::usage(format!("{} (hint: {hint})", text.strip_prefix("error: ").unwrap_or(text))))
 }
 
 #[cfg(test)]

@@ -266,6 +266,7 @@ impl ContainerArgs {
             log: parse::log(self.log_driver.as_deref(), &self.log_opt)?,
             namespaces: self.namespaces()?,
             resources: self.resources()?,
+            nano_cpus: self.cpus.as_deref().map(parse::cpus).transpose()?,
             cgroup_parent: self.cgroup_parent.clone().filter(|path| !path.is_empty()),
             oom_score_adj: self.oom_score_adj,
             ulimits: self.ulimit.iter().map(|text| parse::ulimit(text)).collect::<Result<_>>()?,
@@ -280,8 +281,8 @@ impl ContainerArgs {
             cap_drop: self.cap_drop.clone(),
             ..Options::default()
         };
-        if self.oom_score_adj.is_some_and(|score| !(-1000..=1000).contains(&score)) {
-            return Err(Error::invalid("the out-of-memory score must be between -1000 and 1000"));
+        if let Some(score) = self.oom_score_adj.filter(|score| !(-1000..=1000).contains(score)) {
+            return Err(Error::invalid(format!("the out-of-memory score {score} must be between -1000 and 1000")));
         }
         self.security(&mut options)?;
         Ok(options)
@@ -333,18 +334,15 @@ impl ContainerArgs {
     }
 
     fn cpu(&self) -> Result<Option<Cpu>> {
-        let (mut period, mut quota) = (self.cpu_period.filter(|&n| n != 0), self.cpu_quota.filter(|&n| n != 0));
+        let (period, quota) = (self.cpu_period.filter(|&n| n != 0), self.cpu_quota.filter(|&n| n != 0));
         if let Some(period) = period.filter(|period| !(1000..=1_000_000).contains(period)) {
             return Err(Error::invalid(format!("the CPU period {period} must be between 1000 (1 ms) and 1000000 (1 s)")));
         }
         if let Some(quota) = quota.filter(|&quota| quota > 0 && quota < 1000) {
             return Err(Error::invalid(format!("the CPU quota {quota} must be at least 1000 (1 ms)")));
         }
-        if let Some(text) = &self.cpus {
-            if period.is_some() || quota.is_some() {
-                return Err(Error::invalid("conflicting options: --cpus and --cpu-period or --cpu-quota"));
-            }
-            (period, quota) = (Some(100_000), Some(parse::cpus(text)?));
+        if self.cpus.is_some() && (period.is_some() || quota.is_some()) {
+            return Err(Error::invalid("conflicting options: --cpus and --cpu-period or --cpu-quota"));
         }
         let cpu = Cpu {
             shares: self.cpu_shares,
@@ -364,8 +362,8 @@ impl ContainerArgs {
             text.as_deref().map(|text| parse::bytes_or_unlimited(option, text)).transpose().map(|size| size.filter(|&size| size != 0))
         };
         let swappiness = self.memory_swappiness.filter(|&value| value != -1);
-        if swappiness.is_some_and(|value| !(0..=100).contains(&value)) {
-            return Err(Error::invalid("the memory swappiness must be between 0 and 100"));
+        if let Some(value) = swappiness.filter(|value| !(0..=100).contains(value)) {
+            return Err(Error::invalid(format!("the memory swappiness {value} must be between 0 and 100")));
         }
         let limit = size("memory", &self.memory)?;
         // Docker's rule: with a memory limit and no word of swap, as much swap again.

@@ -9,29 +9,30 @@ pub(crate) const ENGINE: i32 = 125;
 /// A command that did not work.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    code: i32,
+    /// `None`: 1, or what the command says for itself.
+    code: Option<i32>,
     /// `None`: everything has been said.
     message: Option<String>,
 }
 
 impl Failure {
     pub(crate) fn new(code: i32, error: Error) -> Self {
-        Self { code, message: Some(error.to_string()) }
+        Self { code: Some(code), message: Some(error.to_string()) }
     }
 
     /// The command line makes no sense.
     pub(crate) fn usage(message: String) -> Self {
-        Self { code: ENGINE, message: Some(message) }
+        Self { code: Some(ENGINE), message: Some(message) }
     }
 
     /// Several things were asked for, and of those that failed each has been reported.
     pub(crate) fn reported(code: i32) -> Self {
-        Self { code, message: None }
+        Self { code: Some(code), message: None }
     }
 
-    /// The same failure; one that is only "did not work" (1) gets this exit code.
-    pub(crate) fn at_least(self, code: i32) -> Self {
-        Self { code: if self.code == 1 { code } else { self.code }, ..self }
+    /// The same failure, with this exit code if it has none of its own.
+    pub(crate) fn or_code(self, code: i32) -> Self {
+        Self { code: self.code.or(Some(code)), ..self }
     }
 
     /// Prints the sentence and gives the exit code.
@@ -39,13 +40,13 @@ impl Failure {
         if let Some(message) = &self.message {
             eprintln!("tare: {}", printable(message));
         }
-        self.code
+        self.code.unwrap_or(1)
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(1, error)
+        Self { code: None, message: Some(error.to_string()) }
     }
 }
 

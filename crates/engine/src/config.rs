@@ -38,6 +38,11 @@ impl Dirs {
         self.root.join("containers")
     }
 
+    /// Containers that are being made or removed: garbage, if nobody is doing that.
+    pub(crate) fn unfinished(&self) -> PathBuf {
+        self.root.join("unfinished")
+    }
+
     pub(crate) fn names(&self) -> PathBuf {
         self.root.join("names")
     }

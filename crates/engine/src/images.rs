@@ -123,7 +123,7 @@ pub fn remove(engine: &Engine, text: &str, force: bool) -> Result<Vec<Removed>> 
     if text == host::NAME {
         return Err(Error::invalid("cannot remove image \"host\": it is built in"));
     }
-    let containers = containers::list::list(engine, true)?;
+    let containers = containers::list::list(engine, true)?.containers;
     let removed = engine.store()?.remove(text, force, &|id: &ImageId| usage(&containers, id))?;
     for item in &removed {
         if let Removed::DeletedLayer(chain) = item {

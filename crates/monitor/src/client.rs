@@ -46,7 +46,10 @@ impl Connection {
 
     /// Says `request`, waiting while the monitor is busy.
     pub fn send(&mut self, request: &Request) -> Result<()> {
-        self.stream.write_all(&request.encode()).context(|| "cannot write to the monitor".into())
+        // Behind what is still unsent: a frame begun must be ended.
+        self.unsent.extend_from_slice(&request.encode());
+        let unsent = std::mem::take(&mut self.unsent);
+        self.stream.write_all(&unsent).context(|| "cannot write to the monitor".into())
     }
 
     /// Says `request` as far as the monitor listens now, and keeps the rest for [`Self::flush`].

@@ -41,12 +41,32 @@ pub fn main(dir: &Path) -> Result<Outcome> {
     sys::fds::inherit_as(null.as_fd(), 0).context(|| "cannot close standard input".into())?;
     rustix::io::ioctl_fionbio(&first, true).context(|| "cannot use the first connection".into())?;
     let mut first = Client::new(first);
-    match prepare(dir) {
-        Ok((monitor, created)) => monitor.run(created, first),
+    let config = Config::load(dir)?;
+    let lock = lock_path(dir);
+    let lock = Flock::try_exclusive(&lock)?
+        .ok_or_else(|| Error::conflict(format!("container {} has a monitor already", config.id)))?;
+    let state = config.state.clone();
+    match prepare(dir, config) {
+        Ok((monitor, created)) => monitor.run(created, first, lock, dir),
         Err(failure) => {
-            tell(&mut first, &Event::Failed(failure.failed()));
+            let failed = failure.failed();
+            let (exit_code, error) = (failed.exit_code, failed.message.clone());
+            // The client hears it in any case.
+            let _ = State::Failed { exit_code, error, at: Timestamp::now() }.save(&state);
+            tell(&mut first, &Event::Failed(failed));
+            remove_run_dir(dir);
             Ok(Outcome::Done)
         }
+    }
+}
+
+/// A container without a process has no live side. Renamed first, so that a start that follows at once makes its own;
+/// the lock in it is held until this process ends, so that such a start waits.
+fn remove_run_dir(dir: &Path) {
+    let gone = dir.with_file_name(format!(".{}", dir.file_name().unwrap_or_default().to_string_lossy()));
+    if std::fs::rename(dir, &gone).is_ok() {
+        // What cannot be removed is removed with the container, or by the next boot.
+        let _ = std::fs::remove_dir_all(gone);
     }
 }
 
@@ -108,8 +128,6 @@ struct Monitor {
     own_pids: bool,
     /// A client has said that it will clean up.
     bye: bool,
-    /// Held for life; the kernel releases it however this process ends.
-    _lock: Flock,
 }
 
 /// One of the program's output streams, or its terminal.
@@ -120,17 +138,13 @@ struct Output {
     terminal: bool,
 }
 
-fn prepare(dir: &Path) -> std::result::Result<(Monitor, Created), Failure> {
+fn prepare(dir: &Path, config: Config) -> std::result::Result<(Monitor, Created), Failure> {
     // A session of our own: the terminal that started us sends us nothing.
     let _ = rustix::process::setsid();
     // Ends only with its container. The front that started it may be interrupted, this one not.
     [libc_signal::HUP, libc_signal::INT, libc_signal::QUIT, libc_signal::TERM].into_iter().for_each(sys::signal::ignore);
     sys::process::become_subreaper().context(|| "cannot adopt orphans".into())?;
-    let config = Config::load(dir)?;
     let bundle = Bundle::load(dir)?;
-    let lock = lock_path(dir);
-    let lock = Flock::try_exclusive(&lock)?
-        .ok_or_else(|| Error::conflict(format!("container {} has a monitor already", config.id)))?;
     let listener = listen(dir)?;
     let cgroup = cgroup::at(&config.cgroup)?;
     let (stdio, ends) = streams(&config, &bundle)?;
@@ -161,7 +175,6 @@ fn prepare(dir: &Path) -> std::result::Result<(Monitor, Created), Failure> {
         process,
         own_pids,
         bye: false,
-        _lock: lock,
     };
     Ok((monitor, created))
 }
@@ -265,7 +278,18 @@ fn pipe_owner(bundle: &Bundle) -> u32 {
 }
 
 impl Monitor {
-    fn run(mut self, created: Created, first: Client) -> Result<Outcome> {
+    /// `lock` is held for life; the kernel releases it however this process ends.
+    fn run(mut self, created: Created, first: Client, lock: Flock, dir: &Path) -> Result<Outcome> {
+        let outcome = self.serve(created, first);
+        // With a removal to follow, that takes the run directory too.
+        if !matches!(outcome, Ok(Outcome::Execute(_))) && !self.bye {
+            remove_run_dir(dir);
+        }
+        drop(lock);
+        outcome
+    }
+
+    fn serve(&mut self, created: Created, first: Client) -> Result<Outcome> {
         State::Created { process: self.process }.save(&self.config.state)?;
         let ready = Event::Ready(Ready { pid: created.pid, warnings: created.warnings.clone() });
         self.clients.push(first);
@@ -312,7 +336,7 @@ impl Monitor {
     }
 
     /// From the start of the program to its end.
-    fn live(mut self, started: Started) -> Result<Outcome> {
+    fn live(&mut self, started: Started) -> Result<Outcome> {
         let started_at = Timestamp::now();
         State::Running { process: self.process, started_at }.save(&self.config.state)?;
         self.broadcast(&Event::Started);
@@ -527,17 +551,20 @@ impl Monitor {
             let mut bye = false;
             self.clients.retain_mut(|client| {
                 let alive = client.fill(buffer);
-                while let Ok(Some(request)) = client.request() {
-                    bye |= request == Request::Bye;
+                loop {
+                    match client.request() {
+                        Ok(Some(request)) => bye |= request == Request::Bye,
+                        Ok(None) => return alive,
+                        Err(_) => return false,
+                    }
                 }
-                alive
             });
             self.bye |= bye;
         }
     }
 
-    fn outcome(self) -> Outcome {
-        match self.config.cleanup {
+    fn outcome(&mut self) -> Outcome {
+        match self.config.cleanup.take() {
             Some(args) if !self.bye => Outcome::Execute(args),
             _ => Outcome::Done,
         }

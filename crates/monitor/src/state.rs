@@ -1,12 +1,14 @@
 //! How a container's process is, as its monitor last wrote it.
 
+use std::fs::OpenOptions;
 use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use stdx::atomic_write::{Durability, atomic_write};
-use stdx::{Context, Result};
+use stdx::{Context, Kind, Result};
 
 /// A process by number and start time: together they name one process for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ impl Process {
         sys::proc::start_time(self.pid) == Ok(self.start_time) && sys::proc::is_zombie(self.pid) == Ok(false)
     }
 }
+
+/// Longer than any state but one with a long error.
+const RESERVED: usize = 512;
 
 /// The content of `state.json`. A container that was never started has none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,9 +72,17 @@ impl State {
         serde_json::from_slice(&bytes).map(Some).context(|| format!("cannot parse {path:?}"))
     }
 
-    /// Replaces the state.
+    /// Replaces the state. On a full disk, where no new file can be made, the old one is written over: how a container
+    /// ended must be told even if it is what filled the disk.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let bytes = serde_json::to_vec(self).context(|| "cannot write the container's state".into())?;
-        atomic_write(path, &bytes, Durability::Scratch)
+        let mut bytes = serde_json::to_vec(self).context(|| "cannot write the container's state".into())?;
+        match atomic_write(path, &bytes, Durability::Scratch) {
+            Err(error) if error.kind() == Kind::NoSpace => {
+                // Padded: never shorter than a block that the file has already.
+                bytes.resize(bytes.len().max(RESERVED), b' ');
+                OpenOptions::new().write(true).open(path).and_then(|file| file.write_all_at(&bytes, 0)).map_err(|_| error)
+            }
+            result => result,
+        }
     }
 }

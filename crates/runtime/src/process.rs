@@ -73,7 +73,8 @@ pub(crate) fn exec_failure(program: &Path, errno: Errno) -> Failure {
 pub(crate) fn set_rlimits(limits: &[Rlimit], warn: &mut dyn FnMut(String)) -> Result<()> {
     for limit in limits {
         let resource = resource_of(limit.typ);
-        let what = || format!("cannot set the limit {:?} to {}:{}", limit.typ, limit.soft, limit.hard);
+        let name = format!("{:?}", limit.typ).to_lowercase();
+        let what = || format!("cannot set the limit {name} to {}:{}", limit.soft, limit.hard);
         if limit.soft > limit.hard {
             return Err(Error::invalid(format!("{}: the soft limit is above the hard one", what())));
         }
@@ -84,7 +85,7 @@ pub(crate) fn set_rlimits(limits: &[Rlimit], warn: &mut dyn FnMut(String)) -> Re
                 let hard = getrlimit(resource).maximum.unwrap_or(u64::MAX);
                 let cut = KernelRlimit { current: bounded(limit.soft.min(hard)), maximum: bounded(limit.hard.min(hard)) };
                 setrlimit(resource, cut).context(what)?;
-                warn(format!("cannot raise the limit {:?} above {hard}: it stays there", limit.typ));
+                warn(format!("cannot raise the limit {name} above {hard}: it stays there"));
             }
             result => result.context(what)?,
         }

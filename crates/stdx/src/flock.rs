@@ -1,6 +1,7 @@
 //! Advisory locks on files, released when dropped or when the process dies.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -30,9 +31,30 @@ impl Flock {
         Self::take(path, FlockOperation::NonBlockingLockExclusive)
     }
 
+    /// Waits until no other process holds the lock, which is not made: `None` if there is none.
+    pub fn exclusive_existing(path: &Path) -> Result<Option<Self>> {
+        Self::existing(path, FlockOperation::LockExclusive).map(|found| found.flatten())
+    }
+
+    /// Whether another process holds the lock now. Where there is no lock, nobody does.
+    pub fn is_held(path: &Path) -> Result<bool> {
+        let found = Self::existing(path, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(found.is_some_and(|taken| taken.is_none()))
+    }
+
+    fn existing(path: &Path, operation: FlockOperation) -> Result<Option<Option<Self>>> {
+        match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            file => Self::lock(file.context(|| format!("cannot open lock {path:?}"))?, path, operation).map(Some),
+        }
+    }
+
     fn take(path: &Path, operation: FlockOperation) -> Result<Option<Self>> {
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
-        let file = file.context(|| format!("cannot open lock {path:?}"))?;
+        Self::lock(file.context(|| format!("cannot open lock {path:?}"))?, path, operation)
+    }
+
+    fn lock(file: File, path: &Path, operation: FlockOperation) -> Result<Option<Self>> {
         loop {
             match flock(&file, operation) {
                 Ok(()) => return Ok(Some(Self { file })),

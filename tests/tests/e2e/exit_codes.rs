@@ -37,7 +37,6 @@ fn of_a_signal() {
         // Without a handler pid 1 ignores what its own namespace sends, and what the host sends except KILL: a shell
         // that resets nothing dies of a signal only below another init.
         let child = tare.spawn(["--init", "--name", &name, "busybox", "sleep", "1000"]);
-        until("the container runs", || tare.tare(["ps", "-q", "--filter", &format!("name={name}")]).stdout().len() > 5);
         until("the command runs", || tare.tare(["inspect", &name]).stdout().contains("\"running\""));
         tare.tare(["kill", "--signal", signal, &name]).ok();
         Outcome::of_child(child).exits(code);
@@ -58,7 +57,7 @@ fn of_a_wrong_option_is_125() {
     tare.run(["--memory=lots", "busybox", "true"]).fails(125, "lots");
     tare.run(["--cpus=many", "busybox", "true"]).fails(125, "many");
     tare.run(["--ulimit", "nofile", "busybox", "true"]).fails(125, "nofile");
-    tare.run(["--network=no-such-network", "busybox", "true"]).fails(125, "no-such-network");
+    tare.tare(["run", "--rm", "--network=no-such-network", "busybox", "true"]).fails(125, "no-such-network");
     tare.run(["--pid=container:nobody", "busybox", "true"]).fails(125, "nobody");
     tare.run(["--restart=sometimes", "busybox", "true"]).fails(125, "restart");
     tare.run(["-v", "/a:/b:no-such-mode", "busybox", "true"]).fails(125, "no-such-mode");
@@ -79,4 +78,12 @@ fn of_a_missing_image_is_125() {
     tare.run(["UPPER/case", "true"]).fails(125, "UPPER/case");
     tare.run(["--platform=linux/s390x", "busybox", "true"]).fails(125, "s390x");
     tare.tare(["ps", "-a", "-q"]).prints("");
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn the_last_of_a_repeated_option_counts() {
+    let tare = Tare::new();
+    tare.run(["--hostname=one", "--hostname", "two", "-h", "three", "busybox", "hostname"]).prints("three");
+    tare.run(["--read-only", "--read-only=false", "busybox", "touch", "/x"]).ok();
 }

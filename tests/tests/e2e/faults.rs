@@ -40,17 +40,11 @@ fn the_front_is_killed() {
 fn the_front_is_killed_while_it_writes() {
     let tare = Tare::new();
     let mut child = tare.spawn(["--name=writer", "busybox", "sh", "-c", "seq 1 200000; exit 0"]);
-    wait_or_gone(&tare, &mut child);
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0; 10]).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
     until("the container is removed", || tare.tare(["inspect", "writer"]).code() == 1);
     tare.assert_nothing_runs();
-}
-
-fn wait_or_gone(tare: &Tare, child: &mut Child) {
-    until("the container is there", || {
-        child.try_wait().unwrap().is_some() || tare.tare(["inspect", "writer"]).code() == 0
-    });
 }
 
 #[test]
@@ -155,14 +149,14 @@ impl Drop for Tmpfs<'_> {
 fn a_full_disk_is_said_and_leaves_nothing_half_made() {
     let tare = Tare::empty();
     let dir = tare.dir("small");
-    let _mounted = Tmpfs::new(&dir, MountFlags::empty(), "size=8m");
+    let mounted = Tmpfs::new(&dir, MountFlags::empty(), "size=8m");
     let root = format!("--root={}", dir.display());
     let here = |arguments: &[&str]| tare.tare([&[root.as_str()], arguments].concat());
     here(&["import", &e2e::fixture("busybox.tar"), "busybox"]).ok();
     let before = fs::read_dir(dir.join("snapshots")).unwrap().count();
     here(&["import", &e2e::fixture("debian.tar"), "debian"]).fails(1, "no space left");
     assert_eq!(here(&["images", "-q"]).ok().lines().count(), 1);
-    assert!(e2e::names(&dir.join("ingest")).is_empty());
+    assert!(e2e::unfinished(&dir).is_empty());
     assert_eq!(fs::read_dir(dir.join("snapshots")).unwrap().count(), before);
     // To the last byte.
     fill(&dir.join("filler"));
@@ -171,6 +165,7 @@ fn a_full_disk_is_said_and_leaves_nothing_half_made() {
     fs::remove_file(dir.join("filler")).unwrap();
     here(&["ps", "-a", "-q"]).prints("");
     here(&["run", "--rm", "--network=none", "busybox", "true"]).ok();
+    drop(mounted);
     tare.assert_nothing_runs();
 }
 

@@ -194,7 +194,7 @@ fn a_layer_that_is_not_what_the_config_says_is_refused() {
     let outcome = tare.tare_with_input(["load"], &archive);
     assert!(outcome.code() == 1 && !outcome.stderr().contains("panicked"), "{outcome}");
     tare.tare(["images", "-q"]).prints("");
-    assert!(e2e::names(&tare.root().join("ingest")).is_empty());
+    assert_eq!(e2e::unfinished(&tare.root()), [""; 0]);
 }
 
 #[test]
@@ -219,6 +219,6 @@ fn bad_archives_are_refused_and_leave_nothing() {
     tare.tare(["import", "/no/such/file", "bad"]).fails(1, "/no/such/file");
     tare.tare(["import", &tare.file("ok", &whole), "Not A Name"]).fails(1, "Not A Name");
     tare.tare(["images", "-q"]).prints("");
-    assert!(e2e::names(&tare.root().join("ingest")).is_empty());
+    assert_eq!(e2e::unfinished(&tare.root()), [""; 0]);
     assert!(e2e::names(&tare.root().join("snapshots")).is_empty());
 }

@@ -47,20 +47,6 @@ fn ps_is_a_table() {
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
-fn ps_can_be_filtered() {
-    let tare = Tare::new();
-    tare.detached(&["--name=red", "-l", "colour=red"], "exec sleep 1000");
-    tare.detached(&["--name=blue", "-l", "colour=blue"], "exit 4");
-    tare.tare(["wait", "blue"]).ok();
-    let filtered = |filter: &str| tare.tare(["ps", "-a", "--filter", filter]).ok();
-    assert!(filtered("name=red").contains("red") && !filtered("name=red").contains("blue"));
-    assert!(filtered("label=colour=blue").contains("blue") && !filtered("label=colour=blue").contains("red"));
-    assert!(filtered("status=exited").contains("blue") && !filtered("status=exited").contains("red"));
-    assert!(filtered("exited=4").contains("blue") && !filtered("exited=4").contains("red"));
-}
-
-#[test]
-#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn names_are_given_and_kept_apart() {
     let tare = Tare::new();
     let id = tare.detached(&[], "exec sleep 1000");

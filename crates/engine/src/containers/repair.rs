@@ -3,8 +3,6 @@
 //! A state that says *running* beside a free `monitor.lock` means: the monitor is gone, its init was killed with it, and
 //! nobody has written down the end or removed the control groups. Whoever sees that does it, under the container's lock.
 
-use std::io::ErrorKind;
-
 use jiff::Timestamp;
 use monitor::State;
 use monitor::config::lock_path;
@@ -24,7 +22,7 @@ pub(crate) fn repair(engine: &Engine, container: Container) -> Result<Option<Con
         return Ok(Some(container));
     }
     // Somebody may be starting or repairing it at this moment: they hold the lock, and it is read again behind them.
-    let Some(_lock) = Flock::try_exclusive(&lock_file(engine, &container)?)? else { return Ok(Some(container)) };
+    let Some(_lock) = Flock::try_exclusive(&container.record.lock_path(engine))? else { return Ok(Some(container)) };
     let state = State::load(&container.record.state_path(engine))?;
     repair_locked(engine, Container { state, ..container })
 }
@@ -37,19 +35,8 @@ pub(crate) fn repair_locked(engine: &Engine, container: Container) -> Result<Opt
     bury(engine, container)
 }
 
-fn lock_file(engine: &Engine, container: &Container) -> Result<std::path::PathBuf> {
-    let dir = engine.dirs().container_run(&container.record.id);
-    crate::config::make_dir(&dir, 0o711)?;
-    Ok(dir.join("lock"))
-}
-
-/// Whether somebody holds the monitor's lock. The file is not made by asking.
 fn monitor_lives(engine: &Engine, container: &Container) -> Result<bool> {
-    let path = lock_path(&engine.dirs().container_run(&container.record.id));
-    match std::fs::metadata(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        _ => Ok(Flock::try_exclusive(&path)?.is_none()),
-    }
+    Flock::is_held(&lock_path(&engine.dirs().container_run(&container.record.id)))
 }
 
 fn bury(engine: &Engine, container: Container) -> Result<Option<Container>> {
@@ -68,6 +55,7 @@ fn bury(engine: &Engine, container: Container) -> Result<Option<Container>> {
         finished_at: Timestamp::now(),
         error: Some("the container's monitor died, and the container with it".into()),
     };
+    let _ = std::fs::remove_dir_all(engine.dirs().container_run(&container.record.id));
     let state = State::Exited(exit);
     state.save(&container.record.state_path(engine))?;
     let container = Container { state: Some(state), ..container };

@@ -90,7 +90,7 @@ pub fn build(record: &Record, facts: &Facts) -> Result<Spec> {
         uid_mappings: ids.clone(),
         gid_mappings: ids,
         sysctl: options.sysctls.clone(),
-        resources: Some(Resources { devices: device_rules(options, facts), ..options.resources.clone() }),
+        resources: Some(resources(options, facts)),
         cgroups_path: Some(format!("/{}", record.cgroup())),
         namespaces: namespaces(record, facts),
         devices: facts.devices.iter().map(|(device, _)| device.clone()).collect(),
@@ -111,6 +111,18 @@ pub fn build(record: &Record, facts: &Facts) -> Result<Spec> {
         linux: Some(linux),
         ..Spec::default()
     })
+}
+
+/// Billionths of a CPU become a quota of the usual period.
+fn resources(options: &Options, facts: &Facts) -> Resources {
+    const PERIOD: u64 = 100_000;
+    let mut resources = Resources { devices: device_rules(options, facts), ..options.resources.clone() };
+    if let Some(nano_cpus) = options.nano_cpus {
+        let cpu = resources.cpu.get_or_insert_default();
+        cpu.period = Some(PERIOD);
+        cpu.quota = Some(nano_cpus / (1_000_000_000 / PERIOD as i64));
+    }
+    resources
 }
 
 /// Whether the engine's own filter applies, compiled by the runtime from its table.
@@ -179,7 +191,7 @@ fn namespaces(record: &Record, facts: &Facts) -> Vec<SpecNamespace> {
     let of = |kind: &Namespace, pid: Option<i32>, name: &str| match kind {
         Namespace::Host => None,
         Namespace::Container(_) => Some(joined(pid, name)),
-        Namespace::Private | Namespace::None => Some(None),
+        Namespace::Private | Namespace::Shareable | Namespace::None => Some(None),
     };
     let network = match &wanted.network {
         Network::Host => None,
@@ -244,6 +256,7 @@ fn mounts(record: &Record, facts: &Facts) -> Vec<SpecMount> {
     let idmap: &[&str] = if record.user_range.is_some() { &["idmap"] } else { &[] };
     for (file, target) in etc::FILES {
         let mut etc = spec_mount(target, "bind", &facts.run_dir.join(file).to_string_lossy(), &["bind", "rprivate"]);
+        etc.options.extend(options.read_only.then(|| "ro".to_owned()));
         etc.options.extend(idmap.iter().map(|&option| option.to_owned()));
         mounts.push(etc);
     }
@@ -269,7 +282,7 @@ fn mounts(record: &Record, facts: &Facts) -> Vec<SpecMount> {
 fn ipc_mounts(options: &Options, facts: &Facts) -> Vec<SpecMount> {
     let mqueue = spec_mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]);
     match (&options.namespaces.ipc, facts.ipc_of) {
-        (Namespace::Private, _) => {
+        (Namespace::Private | Namespace::Shareable, _) => {
             let size = format!("size={}", options.shm_size.unwrap_or(64 << 20));
             vec![mqueue, spec_mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size])]
         }

@@ -160,12 +160,12 @@ mod tests {
             at += 1;
             match i.code {
                 0x61 => registers[to] = context[i.offset as usize / 4],
-                0xb7 => registers[to] = i.immediate.into(),
+                0xb7 => registers[to] = i64::from(i.immediate),
                 0xbf => registers[to] = registers[from],
                 0x57 => registers[to] &= i64::from(i.immediate),
                 0x77 => registers[to] >>= i.immediate,
-                0x55 if registers[to] != i.immediate.into() => at += i.offset as usize,
-                0x15 if registers[to] == i.immediate.into() => at += i.offset as usize,
+                0x55 if registers[to] != i64::from(i.immediate) => at += i.offset as usize,
+                0x15 if registers[to] == i64::from(i.immediate) => at += i.offset as usize,
                 0x55 | 0x15 => {}
                 0x95 => return registers[0] == 1,
                 other => panic!("unknown operation {other:#x}"),

@@ -150,8 +150,9 @@ impl V1 {
         let kernel = [(memory.kernel, "memory.kmem.limit_in_bytes"), (memory.kernel_tcp, "memory.kmem.tcp.limit_in_bytes")];
         for (limit, name) in kernel {
             if let Some(limit) = limit.filter(|&n| n != 0) {
-                // Dropped from the kernel in steps: first without effect, then refused, then gone.
-                if file::write(&dir, name, &limit.to_string()).is_err() {
+                // Dropped from the kernel in steps: without effect, refused, gone.
+                let taken = file::write(&dir, name, &limit.to_string()).is_ok() && file::number(&dir, name) == limit.unsigned_abs();
+                if !taken {
                     warnings.push("this kernel does not limit kernel memory: the limit is ignored".into());
                 }
             }

@@ -18,7 +18,7 @@ pub fn namespace(kind: &str, text: &str) -> Result<Namespace> {
     match (text, container) {
         ("" | "private", _) => Ok(Namespace::Private),
         ("host", _) => Ok(Namespace::Host),
-        ("shareable", _) if kind == "ipc" => Ok(Namespace::Private),
+        ("shareable", _) if kind == "ipc" => Ok(Namespace::Shareable),
         ("none", _) if kind == "ipc" => Ok(Namespace::None),
         (_, Some(id)) if !id.is_empty() => Ok(Namespace::Container(id.into())),
         _ => Err(invalid(&format!("{kind} mode"), text, "see \"tare run --help\" for what it may be")),
@@ -98,15 +98,15 @@ pub fn bytes_or_unlimited(option: &str, text: &str) -> Result<i64> {
     i64::try_from(bytes(option, text)?).map_err(|_| invalid(option, text, "it is too large"))
 }
 
-/// `--cpus`: a quota of a period of 100 ms, in microseconds.
+/// `--cpus`, in billionths of a CPU.
 pub fn cpus(text: &str) -> Result<i64> {
     let value = text.parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0);
     let value = value.ok_or_else(|| invalid("number of CPUs", text, "it must be a number above 0"))?;
-    let quota = (value * 100_000.0).round();
-    if !(1000.0..=1e15).contains(&quota) {
-        return Err(invalid("number of CPUs", text, "the least is 0.01"));
+    let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if !(0.01..=available as f64).contains(&value) {
+        return Err(invalid("number of CPUs", text, &format!("the range of CPUs is from 0.01 to {available}.00, as many as there are")));
     }
-    Ok(quota as i64)
+    Ok((value * 1e9).round() as i64)
 }
 
 /// `--ulimit NAME=SOFT[:HARD]`, -1 for unlimited.
