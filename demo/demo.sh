@@ -8,9 +8,23 @@ data=$(mktemp -d /var/tmp/tare-demo-XXXXXX)
 export TARE_ROOT="$data/root" TARE_RUN="$data/run"
 image=host
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold='' blue='' plain=''
+if [ -t 1 ]; then
+    bold=$(printf '\033[1m') blue=$(printf '\033[36m') plain=$(printf '\033[0m')
+fi
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 note() { printf '  %s\n' "$*"; }
-shown() { printf '\033[36m  $ %s\033[0m\n' "$*"; }
+# Prints a command as one would type it.
+shown() {
+    printf '%s  $' "$blue"
+    for word in "$@"; do
+        case $word in
+        *[!-A-Za-z0-9_./:=,+%]* | '') printf " '%s'" "$word" ;;
+        *) printf ' %s' "$word" ;;
+        esac
+    done
+    printf '%s\n' "$plain"
+}
 # Runs a command with its output moved to the right; its failure ends the demo.
 indented() {
     code=0
@@ -53,9 +67,8 @@ run images
 
 say '2. A budget: 20 % of one CPU for a loop that would take all of it.'
 loop='while :; do :; done'
-shown "tare run -d --cpu-period=100000 --cpu-quota=20000 --network=none $image /bin/sh -c '$loop'"
-busy=$("$tare" run -d --name=busy --cpu-period=100000 --cpu-quota=20000 --network=none "$image" /bin/sh -c "$loop")
-note "$busy"
+run run -d --name=busy --cpu-period=100000 --cpu-quota=20000 --network=none "$image" /bin/sh -c "$loop"
+busy=$("$tare" ps -q --no-trunc)
 pid=$("$tare" inspect busy | sed -n 's/^ *"Pid": *\([0-9]*\),*$/\1/p' | head -n 1)
 before=$(cpu_time "$busy") start=$(now)
 sleep 3
@@ -64,12 +77,11 @@ share=$(((after - before) * 1000 / (end - start)))
 note "measured over 3 seconds from its cgroup: $((share / 10)).$((share % 10)) % of a CPU"
 
 say '3. A changed view: inside, it is process 1 and alone; here it is one process among others.'
-run run --rm --network=none "$image" sh -c 'echo "I am process $$ of:"; ps -ef 2>/dev/null || ps'
+run run --rm --network=none "$image" sh -c 'echo "I am process $$ of:"; ps; echo alone'
 note "the busy loop, seen from this machine:"
-show ps -o pid,ppid,stat,args -p "$pid"
-show grep -E '^(Name|NSpid)' "/proc/$pid/status"
+show grep -E '^(Name|Pid|PPid|NSpid)' "/proc/$pid/status"
 note "its cgroups:"
-show sed -n '1,4p' "/proc/$pid/cgroup"
+show grep -E 'cpu|memory|pids|0::' "/proc/$pid/cgroup"
 
 say '4. Its namespaces beside those of this shell: all differ but the user namespace.'
 printf '    %-8s %-24s %s\n' kind here container
@@ -84,8 +96,8 @@ sed -n 's/.* \/ \/ [^-]*- overlay [^ ]* //p' "/proc/$pid/mountinfo" | tr ',' '\n
 "$tare" rm -f busy >/dev/null
 
 say '6. What it writes stays in its own layer: the image does not see it.'
-run run --rm --network=none "$image" sh -c 'echo mine > /etc/motd.tare; ls /etc/motd.tare'
-run run --rm --network=none "$image" sh -c 'ls /etc/motd.tare || true'
+run run --rm --network=none "$image" sh -c 'echo mine >/etc/mine; ls /etc/mine'
+run run --rm --network=none "$image" sh -c 'ls /etc/mine || true'
 
 say '7. Even its clock: time since boot starts at zero.'
 show cut -d' ' -f1 /proc/uptime

@@ -25,6 +25,8 @@ use crate::stdin::Stdin;
 
 /// Bytes read at a time: a pipe holds as many.
 const CHUNK: usize = 64 << 10;
+/// Large enough for the allocator to map it by itself, so that only the pages that were ever used exist.
+const BUFFER: usize = 256 << 10;
 
 /// A process that ends without closing its streams to everybody (it passed them to somebody outside) is not waited for
 /// longer than it takes to read what is there.
@@ -317,7 +319,7 @@ impl Monitor {
 
     /// Serves clients until one says start. `false`: the first one has left without.
     fn wait_for_start(&mut self) -> bool {
-        let mut buffer = vec![0; CHUNK];
+        let mut buffer = vec![0; BUFFER];
         loop {
             let Some(client) = self.clients.first_mut() else { return false };
             let _ = poll(&mut [PollFd::new(&*client, PollFlags::IN)], None);
@@ -340,20 +342,21 @@ impl Monitor {
         let started_at = Timestamp::now();
         State::Running { process: self.process, started_at }.save(&self.config.state)?;
         self.broadcast(&Event::Started);
-        let mut buffer = vec![0; CHUNK];
+        let mut buffer = vec![0; BUFFER];
+        let buffer = &mut buffer[..CHUNK];
         // What was said in one breath with the start.
-        self.serve_clients(&mut buffer, &started.pidfd, &[]);
-        sys::process::trim_heap();
-        while !self.wait(&started.pidfd, &mut buffer) {}
+        self.serve_clients(buffer, &started.pidfd, &[]);
+        sys::process::slim_down();
+        while !self.wait(&started.pidfd, buffer) {}
         let exit = self.bury(&started, started_at);
-        self.drain(&mut buffer);
+        self.drain(buffer);
         State::Exited(exit.clone()).save(&self.config.state)?;
         self.broadcast(&Event::Exited(exit.exit_code));
         // Published; now what takes time. The root's mount goes first: its last user is gone.
         drop(started);
         // What cannot be removed now is found and removed with the container.
         let _ = self.cgroup.remove();
-        self.say_goodbye(&mut buffer);
+        self.say_goodbye(buffer);
         Ok(self.outcome())
     }
 

@@ -13,6 +13,10 @@ use crate::client::Connection;
 /// The first argument that makes this binary a monitor; the second is the run directory.
 pub const ARGUMENT: &str = "__monitor";
 
+/// The allocator of a process that works for a moment and then waits for days: nothing is kept for later, so that what
+/// starting needed can be given back. Other C libraries ignore it.
+const ALLOCATOR: &str = "glibc.malloc.tcache_count=0:glibc.malloc.mmap_threshold=65536:glibc.malloc.top_pad=4096";
+
 /// Starts a monitor for the container whose run directory is `dir` (with `config.json` and `monitor.json`), and gives its
 /// first connection. The next thing to come is [`crate::protocol::Event::Ready`] or `Failed`.
 ///
@@ -32,6 +36,7 @@ pub fn spawn(dir: &Path) -> Result<Connection> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .current_dir("/")
+        .env("GLIBC_TUNABLES", ALLOCATOR)
         .spawn();
     spawned.context(|| "cannot start a monitor".into())?;
     Ok(Connection::new(ours))

@@ -63,11 +63,35 @@ pub fn new_session_keyring() -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) }).map(drop)
 }
 
-/// Gives the allocator's free pages back to the kernel: a process that will idle for days should weigh little.
-pub fn trim_heap() {
-    // SAFETY: glibc's malloc_trim has no preconditions.
+/// Gives memory back that was needed to start: a process that will idle for days should weigh little. The allocator's free
+/// pages go, and the program's own code and constants are unmapped until they are used again.
+pub fn slim_down() {
+    // SAFETY: malloc_trim has no preconditions.
     #[cfg(target_env = "gnu")]
     unsafe {
         libc::malloc_trim(0);
     }
+    // SAFETY: the callback fits the type and keeps nothing of what it is given.
+    unsafe { libc::dl_iterate_phdr(Some(forget_constant_pages), std::ptr::null_mut()) };
+}
+
+/// Unmaps the segments that nobody has written to; the kernel reads them from the file again when they are touched. Those
+/// that were ever writable hold relocated addresses that are in no file, and stay.
+///
+/// # Safety
+/// To be called by `dl_iterate_phdr` only, which passes a valid `info`.
+unsafe extern "C" fn forget_constant_pages(info: *mut libc::dl_phdr_info, _size: usize, _data: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: valid for this call, by the contract.
+    let info = unsafe { &*info };
+    // SAFETY: the loader's table of this many headers.
+    let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+    for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0) {
+        const PAGE: u64 = 4096;
+        let start = (info.dlpi_addr + header.p_vaddr) & !(PAGE - 1);
+        let end = (info.dlpi_addr + header.p_vaddr + header.p_memsz) & !(PAGE - 1);
+        // SAFETY: a private file mapping without changes: its content comes back as it was. The last page, which may be
+        // shared with the next segment, is left out.
+        unsafe { libc::madvise(start as *mut libc::c_void, end.saturating_sub(start) as usize, libc::MADV_DONTNEED) };
+    }
+    0
 }
