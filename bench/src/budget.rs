@@ -3,6 +3,7 @@
 use crate::sample::Figure;
 
 pub(crate) const RUN_LEAN: &str = "run --rm true, beside the floor";
+pub(crate) const RUN_RUNTIMES: &str = "run --rm true, beside OCI runtimes";
 pub(crate) const RUN_ENGINES: &str = "run --rm true, beside engines";
 pub(crate) const DETACHED: &str = "detached start";
 pub(crate) const MONITOR: &str = "memory (PSS) of a container's parent";

@@ -2,8 +2,8 @@
 //! other engines of this machine. `cargo xtask bench` prints the tables.
 //!
 //! Absolute times depend on the machine and on what else it does, so contenders take turns, one sample each a round, and
-//! a budget is a ratio of medians of one run. The floor has a run of its own: other engines go on cleaning up in the
-//! kernel after they return, which triples everybody's times.
+//! a budget is a ratio of medians of one run. Engines and runtimes go on cleaning up in the kernel after they return, and
+//! whoever comes next pays: so the floor has a run of its own with tare, and between engines there is a pause.
 
 // A program for a terminal prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -17,7 +17,7 @@ mod scratch;
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engines::Engine;
 use runtimes::Program;
@@ -41,6 +41,8 @@ pub struct Inputs {
 const IMAGE: &str = "localhost/bench";
 const RUN: [&str; 5] = ["run", "--rm", "--network=none", IMAGE, "true"];
 const DETACHED: [&str; 6] = ["run", "-d", "--network=none", IMAGE, "sleep", "1000"];
+/// Between samples beside others, for the kernel to finish what the one before left it.
+const PAUSE: Duration = Duration::from_millis(250);
 const ROUNDS_LEAN: usize = 60;
 const ROUNDS_ENGINES: usize = 20;
 const DETACHED_EACH: usize = 20;
@@ -53,7 +55,8 @@ pub fn run(inputs: &Inputs) -> Result<bool> {
     let rootfs = scratch.unpack(&inputs.busybox)?;
     let engines = engines::installed(&inputs.tare, &inputs.busybox, &scratch)?;
     let programs = runtimes::installed(&inputs.floor, &rootfs, &scratch)?;
-    let mut figures = beside_floor(&engines[0], &programs)?;
+    let mut figures = beside_floor(&engines[0], &programs[0])?;
+    figures.extend(beside_runtimes(&engines[0], &programs)?);
     figures.extend(beside_engines(&engines)?);
     figures.extend(detached(&engines)?);
     figures.extend(storm(&engines)?);
@@ -61,19 +64,27 @@ pub fn run(inputs: &Inputs) -> Result<bool> {
     Ok(budget::print_verdicts(&figures))
 }
 
-fn beside_floor(tare: &Engine, programs: &[Program]) -> Result<Vec<Figure>> {
+fn beside_floor(tare: &Engine, floor: &Program) -> Result<Vec<Figure>> {
     eprintln!("{ROUNDS_LEAN} rounds beside the floor");
+    let floor = Contender::new(&floor.name, || floor.command());
+    let tare = Contender::new(&tare.name, || tare.command(RUN));
+    interleave(budget::RUN_LEAN, &[floor, tare], ROUNDS_LEAN, Duration::ZERO)
+}
+
+/// OCI runtimes get a root file system that is there already, make no layers and keep no record: less than an engine does.
+fn beside_runtimes(tare: &Engine, programs: &[Program]) -> Result<Vec<Figure>> {
+    eprintln!("{ROUNDS_ENGINES} rounds beside the floor and {} runtimes", programs.len() - 1);
     let mut contenders: Vec<Contender> =
         programs.iter().map(|program| Contender::new(&program.name, || program.command())).collect();
     contenders.push(Contender::new(&tare.name, || tare.command(RUN)));
-    interleave(budget::RUN_LEAN, &contenders, ROUNDS_LEAN)
+    interleave(budget::RUN_RUNTIMES, &contenders, ROUNDS_ENGINES, PAUSE)
 }
 
 fn beside_engines(engines: &[Engine]) -> Result<Vec<Figure>> {
     eprintln!("{ROUNDS_ENGINES} rounds of {} engines", engines.len());
     let contenders: Vec<Contender> =
         engines.iter().map(|engine| Contender::new(&engine.name, || engine.command(RUN))).collect();
-    interleave(budget::RUN_ENGINES, &contenders, ROUNDS_ENGINES)
+    interleave(budget::RUN_ENGINES, &contenders, ROUNDS_ENGINES, PAUSE)
 }
 
 /// Starts containers that stay, looks at what watches over them, and removes them.
@@ -81,7 +92,7 @@ fn detached(engines: &[Engine]) -> Result<Vec<Figure>> {
     eprintln!("{DETACHED_EACH} detached containers each");
     let contenders: Vec<Contender> =
         engines.iter().map(|engine| Contender::new(&engine.name, || engine.command(DETACHED))).collect();
-    let mut figures = interleave(budget::DETACHED, &contenders, DETACHED_EACH)?;
+    let mut figures = interleave(budget::DETACHED, &contenders, DETACHED_EACH, PAUSE)?;
     for engine in engines {
         let containers = engine.container_pids()?;
         let monitors = memory::monitors_kib(&containers)?;

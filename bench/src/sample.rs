@@ -1,7 +1,7 @@
 //! Taking samples in turn, and the few numbers that describe them.
 
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stdx::{Context, Error, Kind, Result};
 
@@ -61,15 +61,17 @@ impl Figure {
     }
 }
 
-/// Runs every contender once a round, for `rounds` rounds after one to warm up.
+/// Runs every contender once a round, for `rounds` rounds after one to warm up, with a pause before each sample.
 pub(crate) fn interleave(
     measurement: &'static str,
     contenders: &[Contender<'_>],
     rounds: usize,
+    pause: Duration,
 ) -> Result<Vec<Figure>> {
     let mut samples = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..=rounds {
         for (contender, samples) in contenders.iter().zip(&mut samples) {
+            std::thread::sleep(pause);
             let elapsed = timed(&mut (contender.command)())?;
             if round > 0 {
                 samples.push(elapsed);

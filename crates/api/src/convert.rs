@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use monitor::State;
 
 use crate::types::{
-    ContainerConfig, ContainerInspect, ContainerState, GraphDriver, HostConfig, ImageInspect, LogConfig, MountPoint, NetworkSettings,
-    RootFs,
+    ContainerConfig, ContainerInspect, ContainerState, GraphDriver, HostConfig, ImageInspect, LogConfig, MountPoint,
+    NetworkSettings, RootFs,
 };
 
 /// What Go's zero time looks like: never.
@@ -165,7 +165,9 @@ fn host_config(options: &Options) -> HostConfig {
         dns: options.dns.servers.clone(),
         dns_options: options.dns.options.clone(),
         dns_search: options.dns.search.clone(),
-        extra_hosts: non_empty(&options.extra_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect::<Vec<_>>()),
+        extra_hosts: non_empty(
+            &options.extra_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect::<Vec<_>>(),
+        ),
         group_add: non_empty(&options.groups),
         ipc_mode: namespace(&namespaces.ipc),
         oom_score_adj: options.oom_score_adj.unwrap_or(0),
@@ -205,7 +207,8 @@ fn log_config(log: &Log) -> LogConfig {
         Log::None => LogConfig { kind: "none".into(), config: BTreeMap::new() },
         Log::JsonFile { max_bytes, max_files } => LogConfig {
             kind: "json-file".into(),
-            config: [("max-size".to_owned(), max_bytes.to_string()), ("max-file".to_owned(), max_files.to_string())].into(),
+            config: [("max-size".to_owned(), max_bytes.to_string()), ("max-file".to_owned(), max_files.to_string())]
+                .into(),
         },
     }
 }
@@ -227,7 +230,9 @@ fn graph_driver(details: &Details) -> GraphDriver {
 fn mounts(options: &Options) -> Vec<MountPoint> {
     let point = |mount: &engine::containers::options::Mount| {
         let (kind, source, propagation) = match &mount.kind {
-            MountKind::Bind { source, propagation, .. } => ("bind", text(source), propagation.as_deref().unwrap_or("rprivate")),
+            MountKind::Bind { source, propagation, .. } => {
+                ("bind", text(source), propagation.as_deref().unwrap_or("rprivate"))
+            }
             MountKind::Tmpfs { .. } => ("tmpfs", String::new(), ""),
         };
         MountPoint {

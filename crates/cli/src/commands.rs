@@ -38,19 +38,39 @@ struct Command {
 }
 
 const COMMANDS: [Command; 16] = [
-    Command { name: "run", long: "container run", about: "Create and run a new container from an image", run: run::main },
+    Command {
+        name: "run",
+        long: "container run",
+        about: "Create and run a new container from an image",
+        run: run::main,
+    },
     Command { name: "create", long: "container create", about: "Create a new container", run: create::main },
     Command { name: "start", long: "container start", about: "Start stopped containers", run: start::main },
     Command { name: "ps", long: "container ls", about: "List containers", run: ps::main },
     Command { name: "logs", long: "container logs", about: "Fetch the logs of a container", run: logs::main },
-    Command { name: "inspect", long: "container inspect", about: "Show all that is known of containers or images", run: inspect::main },
+    Command {
+        name: "inspect",
+        long: "container inspect",
+        about: "Show all that is known of containers or images",
+        run: inspect::main,
+    },
     Command { name: "stop", long: "container stop", about: "Stop running containers", run: stop::main },
     Command { name: "kill", long: "container kill", about: "Send a signal to running containers", run: kill::main },
-    Command { name: "wait", long: "container wait", about: "Wait until containers end, then print their exit codes", run: wait::main },
+    Command {
+        name: "wait",
+        long: "container wait",
+        about: "Wait until containers end, then print their exit codes",
+        run: wait::main,
+    },
     Command { name: "rm", long: "container rm", about: "Remove containers", run: rm::main },
     Command { name: "images", long: "image ls", about: "List images", run: images::main },
     Command { name: "load", long: "image load", about: "Load images from an archive", run: load::main },
-    Command { name: "import", long: "image import", about: "Make an image from a root filesystem's tar", run: import::main },
+    Command {
+        name: "import",
+        long: "image import",
+        about: "Make an image from a root filesystem's tar",
+        run: import::main,
+    },
     Command { name: "tag", long: "image tag", about: "Give an image another name", run: tag::main },
     Command { name: "rmi", long: "image rm", about: "Remove images", run: rmi::main },
     Command { name: "version", long: "version", about: "Show the version", run: version },
@@ -77,11 +97,15 @@ pub(crate) fn dispatch(engine: &Engine, args: &[OsString]) -> Result<i32, Failur
     if let Some(command) = COMMANDS.iter().find(|command| command.name == word(0)) {
         return (command.run)(engine, &args[1..]);
     }
-    let long = format!("{} {}", word(0), match word(1) {
-        "list" | "ps" => "ls",
-        "remove" => "rm",
-        other => other,
-    });
+    let long = format!(
+        "{} {}",
+        word(0),
+        match word(1) {
+            "list" | "ps" => "ls",
+            "remove" => "rm",
+            other => other,
+        }
+    );
     if let Some(command) = COMMANDS.iter().find(|command| command.long == long) {
         return (command.run)(engine, &args[2..]);
     }
@@ -129,10 +153,32 @@ fn version(_engine: &Engine, _args: &[OsString]) -> Result<i32, Failure> {
 
 /// What other engines have and this one does not yet: refused by name.
 const LATER: [&str; 26] = [
-    "--publish", "-p", "--publish-all", "-P", "--expose", "--restart", "--health-cmd", "--health-interval", "--health-retries",
-    "--health-start-interval", "--health-start-period", "--health-timeout", "--no-healthcheck", "--volumes-from", "--volume-driver",
-    "--link", "--link-local-ip", "--mac-address", "--network-alias", "--ip", "--ip6", "--gpus", "--isolation", "--runtime",
-    "--storage-opt", "--pull",
+    "--publish",
+    "-p",
+    "--publish-all",
+    "-P",
+    "--expose",
+    "--restart",
+    "--health-cmd",
+    "--health-interval",
+    "--health-retries",
+    "--health-start-interval",
+    "--health-start-period",
+    "--health-timeout",
+    "--no-healthcheck",
+    "--volumes-from",
+    "--volume-driver",
+    "--link",
+    "--link-local-ip",
+    "--mac-address",
+    "--network-alias",
+    "--ip",
+    "--ip6",
+    "--gpus",
+    "--isolation",
+    "--runtime",
+    "--storage-opt",
+    "--pull",
 ];
 
 /// Parses a command's arguments. Help is printed here; wrong usage is a failure.
@@ -159,7 +205,9 @@ fn parse<A: Parser>(args: &[OsString]) -> Result<Option<A>, Failure> {
     let text = error.render().to_string();
     let text = text.lines().next().unwrap_or_default();
     let hint = match error.get(clap::error::ContextKind::SuggestedArg) {
-        Some(clap::error::ContextValue::String(near)) if distance(near, &flag) <= 3 => format!("did you mean \"{near}\"?"),
+        Some(clap::error::ContextValue::String(near)) if distance(near, &flag) <= 3 => {
+            format!("did you mean \"{near}\"?")
+        }
         _ => format!("see \"{} --help\"", A::command().get_name()),
     };
     Err(Failure::usage(format!("{} (hint: {hint})", text.strip_prefix("error: ").unwrap_or(text))))
@@ -179,7 +227,13 @@ mod tests {
     #[test]
     fn every_command_is_well_formed() {
         use clap::CommandFactory;
-        for command in [run::Args::command(), create::Args::command(), start::Args::command(), ps::Args::command(), logs::Args::command()] {
+        for command in [
+            run::Args::command(),
+            create::Args::command(),
+            start::Args::command(),
+            ps::Args::command(),
+            logs::Args::command(),
+        ] {
             command.debug_assert();
         }
     }

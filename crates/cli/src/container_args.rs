@@ -243,7 +243,10 @@ impl ContainerArgs {
             image: image.clone(),
             command: command.to_vec(),
             // An empty one takes the image's away.
-            entrypoint: self.entrypoint.as_ref().map(|text| Some(text.clone()).filter(|text| !text.is_empty()).into_iter().collect()),
+            entrypoint: self
+                .entrypoint
+                .as_ref()
+                .map(|text| Some(text.clone()).filter(|text| !text.is_empty()).into_iter().collect()),
             name: self.name.clone(),
             platform: self.platform.clone(),
             env: self.env()?,
@@ -336,7 +339,9 @@ impl ContainerArgs {
     fn cpu(&self) -> Result<Option<Cpu>> {
         let (period, quota) = (self.cpu_period.filter(|&n| n != 0), self.cpu_quota.filter(|&n| n != 0));
         if let Some(period) = period.filter(|period| !(1000..=1_000_000).contains(period)) {
-            return Err(Error::invalid(format!("the CPU period {period} must be between 1000 (1 ms) and 1000000 (1 s)")));
+            return Err(Error::invalid(format!(
+                "the CPU period {period} must be between 1000 (1 ms) and 1000000 (1 s)"
+            )));
         }
         if let Some(quota) = quota.filter(|&quota| quota > 0 && quota < 1000) {
             return Err(Error::invalid(format!("the CPU quota {quota} must be at least 1000 (1 ms)")));
@@ -359,7 +364,10 @@ impl ContainerArgs {
 
     fn memory(&self) -> Result<Option<Memory>> {
         let size = |option: &str, text: &Option<String>| {
-            text.as_deref().map(|text| parse::bytes_or_unlimited(option, text)).transpose().map(|size| size.filter(|&size| size != 0))
+            text.as_deref()
+                .map(|text| parse::bytes_or_unlimited(option, text))
+                .transpose()
+                .map(|size| size.filter(|&size| size != 0))
         };
         let swappiness = self.memory_swappiness.filter(|&value| value != -1);
         if let Some(value) = swappiness.filter(|value| !(0..=100).contains(value)) {
@@ -367,7 +375,8 @@ impl ContainerArgs {
         }
         let limit = size("memory", &self.memory)?;
         // Docker's rule: with a memory limit and no word of swap, as much swap again.
-        let swap = size("memory-swap", &self.memory_swap)?.or(limit.filter(|&limit| limit > 0).and_then(|limit| limit.checked_mul(2)));
+        let swap = size("memory-swap", &self.memory_swap)?
+            .or(limit.filter(|&limit| limit > 0).and_then(|limit| limit.checked_mul(2)));
         let memory = Memory {
             limit,
             reservation: size("memory-reservation", &self.memory_reservation)?,
@@ -389,7 +398,11 @@ impl ContainerArgs {
         }
         let block_io = BlockIo {
             weight: self.blkio_weight.filter(|&weight| weight != 0),
-            weight_device: self.blkio_weight_device.iter().map(|text| parse::weight_device(text)).collect::<Result<_>>()?,
+            weight_device: self
+                .blkio_weight_device
+                .iter()
+                .map(|text| parse::weight_device(text))
+                .collect::<Result<_>>()?,
             throttle_read_bps_device: throttles("device-read-bps", &self.device_read_bps, true)?,
             throttle_write_bps_device: throttles("device-write-bps", &self.device_write_bps, true)?,
             throttle_read_iops_device: throttles("device-read-iops", &self.device_read_iops, false)?,
@@ -401,8 +414,16 @@ impl ContainerArgs {
 
     /// Only what a namespace of the container holds may be set: anything else would be the host's.
     fn sysctls(&self) -> Result<std::collections::BTreeMap<String, String>> {
-        const IPC: [&str; 8] =
-            ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"];
+        const IPC: [&str; 8] = [
+            "kernel.msgmax",
+            "kernel.msgmnb",
+            "kernel.msgmni",
+            "kernel.sem",
+            "kernel.shmall",
+            "kernel.shmmax",
+            "kernel.shmmni",
+            "kernel.shm_rmid_forced",
+        ];
         for text in &self.sysctl {
             let (name, value) = text.split_once('=').unwrap_or((text, ""));
             let namespaced = name.starts_with("net.") || name.starts_with("fs.mqueue.") || IPC.contains(&name);
@@ -412,7 +433,9 @@ impl ContainerArgs {
             }
         }
         if self.sysctl.iter().any(|text| text.starts_with("net.")) && parse::network(&self.network)? == Network::Host {
-            return Err(Error::invalid("a sysctl of the network would change the host's, whose network the container shares"));
+            return Err(Error::invalid(
+                "a sysctl of the network would change the host's, whose network the container shares",
+            ));
         }
         Ok(pairs(&self.sysctl))
     }
@@ -447,7 +470,9 @@ impl ContainerArgs {
                 ("seccomp", file) if !file.is_empty() => profile = Some(PathBuf::from(file)),
                 ("apparmor", profile) if !profile.is_empty() => options.apparmor = Some(profile.to_owned()),
                 ("systempaths", "unconfined") => options.unmask_all = true,
-                ("label", _) => return Err(Error::unsupported("security option \"label\": SELinux labels are not supported")),
+                ("label", _) => {
+                    return Err(Error::unsupported("security option \"label\": SELinux labels are not supported"));
+                }
                 _ => return Err(Error::invalid(format!("invalid security option \"{text}\""))),
             }
         }
@@ -472,5 +497,9 @@ fn read_profile(path: &std::path::Path, options: &Options) -> Result<oci::runtim
 }
 
 fn pairs(texts: &[String]) -> std::collections::BTreeMap<String, String> {
-    texts.iter().map(|text| text.split_once('=').unwrap_or((text, ""))).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    texts
+        .iter()
+        .map(|text| text.split_once('=').unwrap_or((text, "")))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }

@@ -58,7 +58,9 @@ impl From<StartError> for Failure {
 
 /// Names come from images and archives: what would steer a terminal is shown, not obeyed.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() && c != '\n' && c != '\t' { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| if c.is_control() && c != '\n' && c != '\t' { c.escape_default().collect() } else { vec![c] })
+        .collect()
 }
 
 /// Does `each` for all of `items`, reporting failures one by one; fails at the end if any did.

@@ -61,8 +61,9 @@ fn execute_self(args: Vec<String>) -> Result<Infallible, Failure> {
     let env: Vec<CString> = std::env::vars_os()
         .filter_map(|(name, value)| CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()).ok())
         .collect();
-    sys::exec::execve(c"/proc/self/exe", &args, &env)
-        .map_err(|errno| stdx::Error::new(stdx::Kind::Internal, format!("cannot execute this program again: {errno}")).into())
+    sys::exec::execve(c"/proc/self/exe", &args, &env).map_err(|errno| {
+        stdx::Error::new(stdx::Kind::Internal, format!("cannot execute this program again: {errno}")).into()
+    })
 }
 
 /// What stands before the command.
@@ -78,7 +79,8 @@ impl Globals {
         let mut rest = args;
         loop {
             let Some(text) = rest.first().and_then(|arg| arg.to_str()) else { return Ok((globals, rest)) };
-            let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(PathBuf::from(value))));
+            let (name, value) =
+                text.split_once('=').map_or((text, None), |(name, value)| (name, Some(PathBuf::from(value))));
             let target = match name {
                 "--root" => &mut globals.root,
                 "--run-root" => &mut globals.run_root,

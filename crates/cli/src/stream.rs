@@ -103,7 +103,12 @@ enum Input {
     Detach,
 }
 
-fn read_input(connection: &mut Connection, session: &Session, keys: &mut DetachKeys, buffer: &mut [u8]) -> Result<Input> {
+fn read_input(
+    connection: &mut Connection,
+    session: &Session,
+    keys: &mut DetachKeys,
+    buffer: &mut [u8],
+) -> Result<Input> {
     let len = match rustix::io::read(stdin(), &mut *buffer) {
         Ok(len) => len,
         Err(sys::Errno::INTR | sys::Errno::AGAIN) => return Ok(Input::More),

@@ -50,7 +50,11 @@ pub(crate) struct DetachKeys {
 impl DetachKeys {
     /// Reads `ctrl-p,ctrl-q`, `a`, `ctrl-[` …; the default is ctrl-p, ctrl-q.
     pub(crate) fn parse(text: Option<&str>) -> Result<Self> {
-        let bad = |text: &str| Error::invalid(format!("invalid detach keys \"{text}\": use letters, ctrl-LETTER, ctrl-@ …, separated by commas"));
+        let bad = |text: &str| {
+            Error::invalid(format!(
+                "invalid detach keys \"{text}\": use letters, ctrl-LETTER, ctrl-@ …, separated by commas"
+            ))
+        };
         let key = |name: &str| -> Option<u8> {
             if let [byte] = name.as_bytes() {
                 return Some(*byte);

@@ -61,5 +61,9 @@ impl Dirs {
 /// Makes a directory and its parents that others may pass through but not list: what is in them has its own modes.
 pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path).context(|| format!("cannot make directory {path:?}"))
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .context(|| format!("cannot make directory {path:?}"))
 }

@@ -14,12 +14,13 @@ use sys::root::Root;
 
 use crate::Engine;
 use crate::config::make_dir;
-use crate::containers::record::RecordImage;
 use crate::containers;
+use crate::containers::record::RecordImage;
 
 /// Finds the image that `text` names, and what it says about its program.
 pub fn resolve(engine: &Engine, text: &str, platform: Option<&str>) -> Result<(RecordImage, ImageDefaults)> {
-    let wanted = platform.map(|text| text.parse::<Platform>().context(|| format!("invalid platform \"{text}\""))).transpose();
+    let wanted =
+        platform.map(|text| text.parse::<Platform>().context(|| format!("invalid platform \"{text}\""))).transpose();
     let wanted = wanted.map_err(|error| error.kinded(stdx::Kind::Invalid))?;
     let (record, defaults, own) = if text == host::NAME {
         (RecordImage::Host, host::defaults(), Platform::host())
@@ -33,7 +34,9 @@ pub fn resolve(engine: &Engine, text: &str, platform: Option<&str>) -> Result<(R
     // What an image for another machine would do here is fail with an obscure error.
     for (asked, whose) in [(wanted.as_ref(), "asked for"), (Some(&Platform::host()), "this machine's")] {
         if let Some(asked) = asked.filter(|asked| own.suits(asked).is_none()) {
-            return Err(Error::unsupported(format!("image \"{text}\" is for platform {own}, and the one {whose} is {asked}")));
+            return Err(Error::unsupported(format!(
+                "image \"{text}\" is for platform {own}, and the one {whose} is {asked}"
+            )));
         }
     }
     Ok((record, defaults))
@@ -97,7 +100,8 @@ fn make_init_layer(scratch: &Path, lower: &[PathBuf]) -> Result<PathBuf> {
     make_dir(&upper, 0o755)?;
     make_dir(&work, 0o755)?;
     let overlay = Overlay { lower: lower.to_vec(), upper: Some((upper.clone(), work)), volatile: true };
-    let open = |path: &Path| rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let open =
+        |path: &Path| rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let tree = mount::overlay(&overlay, &open).map_err(|(errno, log)| match log {
         Some(log) => Error::new(stdx::Kind::Internal, format!("{}: {log}", what())),
         None => Err::<(), _>(errno).context(what).expect_err("built from an error"),

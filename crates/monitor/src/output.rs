@@ -27,7 +27,15 @@ pub(crate) struct Client {
 impl Client {
     /// A client on a non-blocking socket.
     pub(crate) fn new(socket: OwnedFd) -> Self {
-        Self { socket, decoder: Decoder::default(), outgoing: Vec::new(), sent: 0, stdout: false, stderr: false, stdin: false }
+        Self {
+            socket,
+            decoder: Decoder::default(),
+            outgoing: Vec::new(),
+            sent: 0,
+            stdout: false,
+            stderr: false,
+            stdin: false,
+        }
     }
 
     pub(crate) fn attach(&mut self, stdin: bool, stdout: bool, stderr: bool) {

@@ -90,10 +90,14 @@ impl Request {
     fn decode(kind: u8, payload: &[u8]) -> Option<Self> {
         Some(match (kind, payload) {
             (0, bytes) => Self::Stdin(bytes.to_vec()),
-            (16, &[stdin, stdout, stderr]) => Self::Attach { stdin: stdin != 0, stdout: stdout != 0, stderr: stderr != 0 },
+            (16, &[stdin, stdout, stderr]) => {
+                Self::Attach { stdin: stdin != 0, stdout: stdout != 0, stderr: stderr != 0 }
+            }
             (17, []) => Self::Start,
             (18, []) => Self::StdinEnd,
-            (19, &[a, b, c, d]) => Self::Resize { rows: u16::from_be_bytes([a, b]), columns: u16::from_be_bytes([c, d]) },
+            (19, &[a, b, c, d]) => {
+                Self::Resize { rows: u16::from_be_bytes([a, b]), columns: u16::from_be_bytes([c, d]) }
+            }
             (20, &[a, b, c, d]) => Self::Signal(i32::from_be_bytes([a, b, c, d])),
             (21, []) => Self::Bye,
             _ => return None,

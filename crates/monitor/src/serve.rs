@@ -4,13 +4,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use jiff::Timestamp;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
 use runtime::bundle::Bundle;
 use runtime::cgroup::{self, Cgroup};
 use runtime::create::{CreateError, Created, Started};
 use runtime::{Config as RuntimeConfig, Stdio};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use stdx::flock::Flock;
 use stdx::{Context, Error, Result};
 use sys::Errno;
@@ -144,7 +144,9 @@ fn prepare(dir: &Path, config: Config) -> std::result::Result<(Monitor, Created)
     // A session of our own: the terminal that started us sends us nothing.
     let _ = rustix::process::setsid();
     // Ends only with its container. The front that started it may be interrupted, this one not.
-    [libc_signal::HUP, libc_signal::INT, libc_signal::QUIT, libc_signal::TERM].into_iter().for_each(sys::signal::ignore);
+    [libc_signal::HUP, libc_signal::INT, libc_signal::QUIT, libc_signal::TERM]
+        .into_iter()
+        .for_each(sys::signal::ignore);
     sys::process::become_subreaper().context(|| "cannot adopt orphans".into())?;
     let bundle = Bundle::load(dir)?;
     let listener = listen(dir)?;
@@ -166,18 +168,8 @@ fn prepare(dir: &Path, config: Config) -> std::result::Result<(Monitor, Created)
     let log = config.log.clone().map(Log::open).transpose().context(|| "cannot open the container's log".into())?;
     let own_pids = has_own_pids(&bundle);
     let stdin = Stdin::new(stdin, config.terminal);
-    let monitor = Monitor {
-        config,
-        cgroup,
-        listener,
-        stdin,
-        outputs,
-        log,
-        clients: Vec::new(),
-        process,
-        own_pids,
-        bye: false,
-    };
+    let monitor =
+        Monitor { config, cgroup, listener, stdin, outputs, log, clients: Vec::new(), process, own_pids, bye: false };
     Ok((monitor, created))
 }
 
@@ -548,7 +540,8 @@ impl Monitor {
         }
         // Who sees the end and has something to say says it; the others just leave.
         while self.config.cleanup.is_some() && !self.bye && !self.clients.is_empty() {
-            let mut fds: Vec<PollFd<'_>> = self.clients.iter().map(|client| PollFd::new(client, PollFlags::IN)).collect();
+            let mut fds: Vec<PollFd<'_>> =
+                self.clients.iter().map(|client| PollFd::new(client, PollFlags::IN)).collect();
             let _ = poll(&mut fds, None);
             drop(fds);
             let mut bye = false;

@@ -21,7 +21,8 @@ pub struct Process {
 impl Process {
     /// Process `pid` as it is now.
     pub fn current(pid: i32) -> Result<Self> {
-        let start_time = sys::proc::start_time(pid).context(|| format!("cannot read the start time of process {pid}"))?;
+        let start_time =
+            sys::proc::start_time(pid).context(|| format!("cannot read the start time of process {pid}"))?;
         Ok(Self { pid, start_time })
     }
 
@@ -80,7 +81,11 @@ impl State {
             Err(error) if error.kind() == Kind::NoSpace => {
                 // Padded: never shorter than a block that the file has already.
                 bytes.resize(bytes.len().max(RESERVED), b' ');
-                OpenOptions::new().write(true).open(path).and_then(|file| file.write_all_at(&bytes, 0)).map_err(|_| error)
+                OpenOptions::new()
+                    .write(true)
+                    .open(path)
+                    .and_then(|file| file.write_all_at(&bytes, 0))
+                    .map_err(|_| error)
             }
             result => result,
         }

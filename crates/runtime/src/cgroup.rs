@@ -73,7 +73,10 @@ pub struct Entrance {
 impl Entrance {
     /// In the new process, which is single-threaded: enters the v1 groups.
     pub fn enter(&self) -> Result<()> {
-        self.tasks.iter().try_for_each(|mut file| file.write_all(b"0")).context(|| "cannot enter the control groups".into())
+        self.tasks
+            .iter()
+            .try_for_each(|mut file| file.write_all(b"0"))
+            .context(|| "cannot enter the control groups".into())
     }
 }
 

@@ -202,7 +202,8 @@ fn decide<'a>(config: &'a Config<'a>) -> Result<Plan<'a>> {
     let namespaces = namespaces::Plan::new(linux)?;
     let mut mounts: Vec<Planned> =
         config.spec.mounts.iter().map(|mount| mounts::plan(mount, config.bundle, linux)).collect::<Result<_>>()?;
-    let own_dev = !mounts.iter().any(|m| m.target == Path::new("/dev") && matches!(m.source, mounts::Source::Host { .. }));
+    let own_dev =
+        !mounts.iter().any(|m| m.target == Path::new("/dev") && matches!(m.source, mounts::Source::Host { .. }));
     let mut devices = if own_dev { devices::plan(linux) } else { linux.devices.clone() };
     if namespaces.new_user() {
         mounts.extend(devices::as_mounts(&devices));

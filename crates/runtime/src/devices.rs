@@ -12,8 +12,14 @@ use sys::root::Root;
 
 use crate::mounts::{Planned, Source};
 
-const DEFAULTS: [(&str, i64, i64); 6] =
-    [("/dev/null", 1, 3), ("/dev/zero", 1, 5), ("/dev/full", 1, 7), ("/dev/random", 1, 8), ("/dev/urandom", 1, 9), ("/dev/tty", 5, 0)];
+const DEFAULTS: [(&str, i64, i64); 6] = [
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+];
 
 const LINKS: [(&str, &str); 6] = [
     ("/dev/ptmx", "pts/ptmx"),
@@ -52,7 +58,9 @@ pub(crate) fn as_mounts(devices: &[Device]) -> impl Iterator<Item = Planned> + '
 
 /// Makes the device nodes.
 pub(crate) fn make_nodes(root: &Root, devices: &[Device]) -> Result<()> {
-    devices.iter().try_for_each(|device| make_node(root, device).context(|| format!("cannot make device \"{}\"", device.path)))
+    devices
+        .iter()
+        .try_for_each(|device| make_node(root, device).context(|| format!("cannot make device \"{}\"", device.path)))
 }
 
 fn make_node(root: &Root, device: &Device) -> sys::Result<()> {

@@ -169,13 +169,24 @@ fn set_sysctls(plan: &Plan<'_>) -> Result<()> {
     for (name, value) in &plan.linux.sysctl {
         // A dot separates, and a slash stands for a dot inside a name, or the other way round if a slash comes first.
         let path: String = match (name.find('/'), name.find('.')) {
-            (Some(slash), Some(dot)) if dot < slash => {
-                name.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect()
-            }
+            (Some(slash), Some(dot)) if dot < slash => name
+                .chars()
+                .map(|c| {
+                    if c == '.' {
+                        '/'
+                    } else if c == '/' {
+                        '.'
+                    } else {
+                        c
+                    }
+                })
+                .collect(),
             (None, _) => name.replace('.', "/"),
             _ => name.clone(),
         };
-        procfs.write(&format!("sys/{path}"), value).context(|| format!("cannot set kernel parameter \"{name}\" to \"{value}\""))?;
+        procfs
+            .write(&format!("sys/{path}"), value)
+            .context(|| format!("cannot set kernel parameter \"{name}\" to \"{value}\""))?;
     }
     Ok(())
 }
@@ -217,7 +228,12 @@ fn find_user(plan: &Plan<'_>, root: &Root) -> Result<Identity> {
         return users::resolve(root, plan.config.user.unwrap_or_default(), plan.config.groups);
     }
     let user = &plan.process.user;
-    Ok(Identity { uid: user.uid, gid: user.gid, groups: user.additional_gids.clone(), home: users::home_of(root, user.uid)? })
+    Ok(Identity {
+        uid: user.uid,
+        gid: user.gid,
+        groups: user.additional_gids.clone(),
+        home: users::home_of(root, user.uid)?,
+    })
 }
 
 /// The user may open `/dev/stdout` again only if the pipe behind it is theirs.
@@ -226,7 +242,9 @@ fn own_stdio(plan: &Plan<'_>, identity: &Identity) {
         return;
     }
     let files: Vec<_> = match &plan.config.stdio {
-        Stdio::Files(files) => files.iter().filter(|file| sys::root::file_type(file).is_ok_and(|kind| kind.is_fifo())).collect(),
+        Stdio::Files(files) => {
+            files.iter().filter(|file| sys::root::file_type(file).is_ok_and(|kind| kind.is_fifo())).collect()
+        }
         Stdio::Terminal { .. } => Vec::new(),
     };
     let uid = Some(rustix::fs::Uid::from_raw(identity.uid));
@@ -301,5 +319,8 @@ fn set_apparmor(profile: &str) -> Result<()> {
     let what = || format!("cannot use AppArmor profile \"{profile}\"");
     let procfs = Procfs::open().context(what)?;
     let command = format!("exec {profile}");
-    procfs.write("self/attr/apparmor/exec", &command).or_else(|_| procfs.write("self/attr/exec", &command)).context(what)
+    procfs
+        .write("self/attr/apparmor/exec", &command)
+        .or_else(|_| procfs.write("self/attr/exec", &command))
+        .context(what)
 }

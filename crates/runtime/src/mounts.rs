@@ -135,10 +135,16 @@ pub(crate) fn plan(mount: &SpecMount, bundle: &Path, linux: &Linux) -> Result<Pl
     planned.source = match (bind, fs_type.as_deref()) {
         (Some(recursive), _) => {
             if let Some((key, _)) = options.first() {
-                return Err(Error::invalid(format!("invalid option \"{key}\" of the bind mount on {:?}", mount.destination)));
+                return Err(Error::invalid(format!(
+                    "invalid option \"{key}\" of the bind mount on {:?}",
+                    mount.destination
+                )));
             }
             if idmap && linux.uid_mappings.is_empty() {
-                return Err(Error::invalid(format!("the idmapped mount on {:?} needs a user namespace", mount.destination)));
+                return Err(Error::invalid(format!(
+                    "the idmapped mount on {:?} needs a user namespace",
+                    mount.destination
+                )));
             }
             Source::Host { path: bundle.join(source), recursive, idmap }
         }
@@ -215,8 +221,9 @@ impl Mounter<'_> {
         let what = || format!("cannot mount on {:?}", planned.target);
         match &planned.source {
             Source::New { fs_type, options } => {
-                let tree = new_filesystem(fs_type, options, planned.attributes.set)
-                    .map_err(|(errno, log)| errno_and_log(errno, log, || format!("cannot mount {fs_type} on {:?}", planned.target)))?;
+                let tree = new_filesystem(fs_type, options, planned.attributes.set).map_err(|(errno, log)| {
+                    errno_and_log(errno, log, || format!("cannot mount {fs_type} on {:?}", planned.target))
+                })?;
                 let target = self.root.make_dirs(&planned.target, Mode::from_raw_mode(0o755)).context(what)?;
                 if planned.copy_up {
                     copy_up(self.root, &planned.target, &tree)?;
@@ -273,7 +280,11 @@ impl Mounter<'_> {
                 return self.finish(&tree, &target, planned);
             }
         }
-        let base = new_filesystem("tmpfs", &[("mode".into(), Some("755".into()))], planned.attributes.set & !attribute::RDONLY);
+        let base = new_filesystem(
+            "tmpfs",
+            &[("mode".into(), Some("755".into()))],
+            planned.attributes.set & !attribute::RDONLY,
+        );
         let base = base.map_err(|(errno, log)| errno_and_log(errno, log, what))?;
         for view in self.cgroups {
             rustix::fs::mkdirat(&base, view.name.as_str(), Mode::from_raw_mode(0o755)).context(what)?;
@@ -309,7 +320,8 @@ impl Mounter<'_> {
             mount::set_attributes(&tree, &attributes, false).context(what)?;
             return Ok(tree);
         }
-        let options: Vec<_> = view.option.split(',').filter(|option| !option.is_empty()).map(|o| (o.to_owned(), None)).collect();
+        let options: Vec<_> =
+            view.option.split(',').filter(|option| !option.is_empty()).map(|o| (o.to_owned(), None)).collect();
         new_filesystem(view.fs_type, &options, attributes).map_err(|(errno, log)| errno_and_log(errno, log, what))
     }
 }
@@ -356,7 +368,11 @@ fn copy_dir(from: &OwnedFd, into: &OwnedFd, depth: usize) -> sys::Result<()> {
         return Err(Errno::LOOP);
     }
     let stat = fstat(from)?;
-    rustix::fs::fchown(into, Some(rustix::fs::Uid::from_raw(stat.st_uid)), Some(rustix::fs::Gid::from_raw(stat.st_gid)))?;
+    rustix::fs::fchown(
+        into,
+        Some(rustix::fs::Uid::from_raw(stat.st_uid)),
+        Some(rustix::fs::Gid::from_raw(stat.st_gid)),
+    )?;
     rustix::fs::fchmod(into, Mode::from_raw_mode(stat.st_mode))?;
     for entry in Dir::read_from(from)? {
         let entry = entry?;
@@ -364,7 +380,9 @@ fn copy_dir(from: &OwnedFd, into: &OwnedFd, depth: usize) -> sys::Result<()> {
         if name == c"." || name == c".." {
             continue;
         }
-        let open = |dir: &OwnedFd| openat(dir, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+        let open = |dir: &OwnedFd| {
+            openat(dir, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
+        };
         let kind = FileType::from_raw_mode(rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
         match kind {
             FileType::Directory => {
@@ -416,7 +434,8 @@ mod tests {
 
     #[test]
     fn binds_are_relative_to_the_bundle_and_know_recursion() {
-        let planned = plan(&spec(None, "data", &["rbind", "rro", "rslave"]), Path::new("/b"), &Linux::default()).unwrap();
+        let planned =
+            plan(&spec(None, "data", &["rbind", "rro", "rslave"]), Path::new("/b"), &Linux::default()).unwrap();
         assert_eq!(planned.source, Source::Host { path: "/b/data".into(), recursive: true, idmap: false });
         assert_eq!((planned.recursive.set, planned.recursive.propagation), (attribute::RDONLY, attribute::SLAVE));
         assert!(plan(&spec(None, "data", &["bind", "size=1"]), Path::new("/b"), &Linux::default()).is_err());

@@ -132,7 +132,8 @@ impl Plan {
 }
 
 fn enter(fd: &OwnedFd, kind: NamespaceType) -> Result<()> {
-    namespace::enter(std::os::fd::AsFd::as_fd(fd), clone_flag(kind)).context(|| format!("cannot join the {kind:?} namespace"))
+    namespace::enter(std::os::fd::AsFd::as_fd(fd), clone_flag(kind))
+        .context(|| format!("cannot join the {kind:?} namespace"))
 }
 
 #[cfg(test)]

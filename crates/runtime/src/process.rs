@@ -27,7 +27,9 @@ pub(crate) fn find_program(name: &str, env: &[String]) -> std::result::Result<Pa
         let path = Path::new(name);
         return match executable(path) {
             Ok(()) => Ok(path.to_owned()),
-            Err(Errno::NOENT | Errno::NOTDIR) => Err(failure(FailureKind::ProgramNotFound, "no such file or directory")),
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                Err(failure(FailureKind::ProgramNotFound, "no such file or directory"))
+            }
             Err(Errno::ISDIR) => Err(failure(FailureKind::ProgramNotExecutable, "is a directory")),
             Err(Errno::LOOP) => Err(failure(FailureKind::ProgramNotExecutable, "too many levels of symbolic links")),
             Err(_) => Err(failure(FailureKind::ProgramNotExecutable, "permission denied")),
@@ -60,8 +62,12 @@ fn executable(path: &Path) -> sys::Result<()> {
 pub(crate) fn exec_failure(program: &Path, errno: Errno) -> Failure {
     let (kind, why) = match errno {
         // The file was there a moment ago: what is missing is what it needs.
-        Errno::NOENT => (FailureKind::ProgramNotFound, "its interpreter or loader does not exist in the image".to_owned()),
-        Errno::NOEXEC => (FailureKind::ProgramNotExecutable, "exec format error (is it built for this architecture?)".into()),
+        Errno::NOENT => {
+            (FailureKind::ProgramNotFound, "its interpreter or loader does not exist in the image".to_owned())
+        }
+        Errno::NOEXEC => {
+            (FailureKind::ProgramNotExecutable, "exec format error (is it built for this architecture?)".into())
+        }
         Errno::ACCESS | Errno::PERM => (FailureKind::ProgramNotExecutable, "permission denied".into()),
         Errno::TOOBIG => (FailureKind::ProgramNotExecutable, "the arguments and the environment are too long".into()),
         other => (FailureKind::ProgramNotExecutable, other.to_string()),
@@ -83,7 +89,8 @@ pub(crate) fn set_rlimits(limits: &[Rlimit], warn: &mut dyn FnMut(String)) -> Re
         match setrlimit(resource, wanted) {
             Err(Errno::PERM) => {
                 let hard = getrlimit(resource).maximum.unwrap_or(u64::MAX);
-                let cut = KernelRlimit { current: bounded(limit.soft.min(hard)), maximum: bounded(limit.hard.min(hard)) };
+                let cut =
+                    KernelRlimit { current: bounded(limit.soft.min(hard)), maximum: bounded(limit.hard.min(hard)) };
                 setrlimit(resource, cut).context(what)?;
                 warn(format!("cannot raise the limit {name} above {hard}: it stays there"));
             }

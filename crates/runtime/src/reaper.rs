@@ -14,7 +14,8 @@ use sys::signal::{self, SignalFd};
 pub fn run(args: &[OsString]) -> Result<i32> {
     let Some((program, rest)) = args.split_first() else { return Err(Error::invalid("no command given")) };
     // Everything that can be caught is collected before the child exists: none is lost.
-    let signals: Vec<i32> = (1..=64).filter(|signal| !matches!(signal, 4 | 5 | 7 | 8 | 9 | 11 | 19 | 31 | 32 | 33)).collect();
+    let signals: Vec<i32> =
+        (1..=64).filter(|signal| !matches!(signal, 4 | 5 | 7 | 8 | 9 | 11 | 19 | 31 | 32 | 33)).collect();
     let mut events = SignalFd::new(&signals).context(|| "cannot collect signals".into())?;
     let mut command = Command::new(program);
     command.args(rest).process_group(0);

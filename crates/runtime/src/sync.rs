@@ -181,7 +181,8 @@ mod tests {
     #[test]
     fn a_failure_crosses_whole() {
         let (creator, init) = Channel::pair().unwrap();
-        for kind in [FailureKind::ProgramNotFound, FailureKind::Setup(Kind::NoSpace), FailureKind::Setup(Kind::Invalid)] {
+        for kind in [FailureKind::ProgramNotFound, FailureKind::Setup(Kind::NoSpace), FailureKind::Setup(Kind::Invalid)]
+        {
             init.send_from_init(&FromInit::Failed(Failure { kind, message: "cannot x".into() })).unwrap();
             let Some(FromInit::Failed(failure)) = creator.receive_from_init().unwrap() else { panic!("not a failure") };
             assert_eq!((failure.kind, failure.message.as_str()), (kind, "cannot x"));

@@ -44,7 +44,10 @@ mod tests {
             IdMapping { container_id: 0, host_id: 100_000, size: 10 },
             IdMapping { container_id: 10, host_id: 5, size: 1 },
         ];
-        assert_eq!((to_host(&map, 0), to_host(&map, 9), to_host(&map, 10), to_host(&map, 11)), (100_000, 100_009, 5, 11));
+        assert_eq!(
+            (to_host(&map, 0), to_host(&map, 9), to_host(&map, 10), to_host(&map, 11)),
+            (100_000, 100_009, 5, 11)
+        );
         assert_eq!(lines(&map), "0 100000 10\n10 5 1\n");
     }
 }

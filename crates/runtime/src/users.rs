@@ -43,7 +43,10 @@ fn read(root: &Root, path: &str) -> Result<String> {
     let regular = sys::root::file_type(&fd).is_ok_and(|kind| kind.is_file());
     let mut bytes = Vec::new();
     if regular {
-        File::from(fd).take(MAX_FILE + 1).read_to_end(&mut bytes).context(|| format!("cannot read \"/{path}\" of the image"))?;
+        File::from(fd)
+            .take(MAX_FILE + 1)
+            .read_to_end(&mut bytes)
+            .context(|| format!("cannot read \"/{path}\" of the image"))?;
     }
     if bytes.len() as u64 > MAX_FILE {
         return Err(Error::invalid(format!("\"/{path}\" of the image is larger than {MAX_FILE} bytes")));
@@ -97,7 +100,9 @@ fn lookup(user: &str, extra_groups: &[String], passwd: &str, group: &str) -> Res
     let (uid, mut gid, name, home) = match (entry, number) {
         (Some(entry), _) => (entry.uid, entry.gid, Some(entry.name), entry.home),
         (None, Some(uid)) => (uid, 0, None, "/"),
-        (None, None) => return Err(Error::not_found(format!("unable to find user {user}: no matching entries in passwd file"))),
+        (None, None) => {
+            return Err(Error::not_found(format!("unable to find user {user}: no matching entries in passwd file")));
+        }
     };
     let mut all = Vec::new();
     match wanted_group {
@@ -126,7 +131,8 @@ fn group_number(wanted: &str, group: &str) -> Result<u32> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbroken\nweb:x:33:34:w:/var/www:/bin/false\n100:x:7:8:n:/seven:\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nbroken\nweb:x:33:34:w:/var/www:/bin/false\n100:x:7:8:n:/seven:\n";
     const GROUP: &str = "root:x:0:\nweb:x:34:\naudio:x:29:web,other\nbad:x\nvideo:x:44:other,web\n";
 
     fn ids(user: &str, extra: &[&str]) -> Result<Identity> {

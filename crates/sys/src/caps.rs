@@ -100,7 +100,8 @@ pub struct Sets {
 pub fn bounding() -> Set {
     let has = |number: usize| {
         // SAFETY: reads one bit of the thread's credentials.
-        check(libc::c_long::from(unsafe { libc::prctl(libc::PR_CAPBSET_READ, number as libc::c_ulong, 0, 0, 0) })) == Ok(1)
+        check(libc::c_long::from(unsafe { libc::prctl(libc::PR_CAPBSET_READ, number as libc::c_ulong, 0, 0, 0) }))
+            == Ok(1)
     };
     Set((0..NAMES.len()).filter(|&number| has(number)).fold(0, |bits, number| bits | 1 << number))
 }
@@ -113,7 +114,9 @@ pub fn limit_bounding(keep: Set) -> Result<()> {
             continue;
         }
         // SAFETY: changes this thread's credentials only.
-        match check(libc::c_long::from(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) })) {
+        match check(libc::c_long::from(unsafe {
+            libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0)
+        })) {
             Err(Errno::INVAL) => break,
             result => result?,
         };

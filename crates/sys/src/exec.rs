@@ -22,7 +22,14 @@ pub fn fexecve(fd: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Result<
     let (args, env) = (pointers(args), pointers(env));
     // SAFETY: as for `execve`; the empty path with AT_EMPTY_PATH names the descriptor itself.
     let result = unsafe {
-        libc::syscall(libc::SYS_execveat, fd.as_raw_fd(), c"".as_ptr(), args.as_ptr(), env.as_ptr(), libc::AT_EMPTY_PATH)
+        libc::syscall(
+            libc::SYS_execveat,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            args.as_ptr(),
+            env.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
     };
     match check(result) {
         Err(errno) => Err(errno),

@@ -23,7 +23,8 @@ pub fn kill(pid: i32, signal: i32) -> Result<()> {
 pub fn kill_pidfd(pidfd: impl AsFd, signal: i32) -> Result<()> {
     let fd = pidfd.as_fd().as_raw_fd();
     // SAFETY: no siginfo is passed.
-    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, std::ptr::null::<libc::siginfo_t>(), 0) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, std::ptr::null::<libc::siginfo_t>(), 0) };
     check(result).map(drop)
 }
 
@@ -60,7 +61,8 @@ pub fn set_groups(groups: &[u32]) -> Result<()> {
 pub fn new_session_keyring() -> Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
     // SAFETY: a null name asks for an anonymous keyring.
-    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) })
+        .map(drop)
 }
 
 /// Gives memory back that was needed to start: a process that will idle for days should weigh little. The allocator's free
@@ -80,7 +82,11 @@ pub fn slim_down() {
 ///
 /// # Safety
 /// To be called by `dl_iterate_phdr` only, which passes a valid `info`.
-unsafe extern "C" fn forget_constant_pages(info: *mut libc::dl_phdr_info, _size: usize, _data: *mut libc::c_void) -> libc::c_int {
+unsafe extern "C" fn forget_constant_pages(
+    info: *mut libc::dl_phdr_info,
+    _size: usize,
+    _data: *mut libc::c_void,
+) -> libc::c_int {
     // SAFETY: valid for this call, by the contract.
     let info = unsafe { &*info };
     // SAFETY: the loader's table of this many headers.

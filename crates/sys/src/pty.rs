@@ -30,7 +30,8 @@ impl Pty {
         check(libc::c_long::from(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, &raw mut number) }))?;
         let open_flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
         // SAFETY: TIOCGPTPEER takes open flags by value and returns a new descriptor.
-        let slave = check(libc::c_long::from(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, open_flags) }))?;
+        let slave =
+            check(libc::c_long::from(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, open_flags) }))?;
         // SAFETY: the descriptor is new and ours alone.
         let slave = unsafe { OwnedFd::from_raw_fd(slave as i32) };
         Ok(Self { master, slave, number })

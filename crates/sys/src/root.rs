@@ -155,7 +155,10 @@ fn relative(path: &Path) -> &Path {
 
 fn components(path: &Path) -> impl Iterator<Item = OsString> + '_ {
     let bytes = path.as_os_str().as_bytes();
-    bytes.split(|&b| b == b'/').filter(|name| !name.is_empty() && *name != b".").map(|name| OsStr::from_bytes(name).to_owned())
+    bytes
+        .split(|&b| b == b'/')
+        .filter(|name| !name.is_empty() && *name != b".")
+        .map(|name| OsStr::from_bytes(name).to_owned())
 }
 
 #[cfg(test)]

@@ -161,7 +161,9 @@ pub fn parse(text: &str) -> Option<i32> {
 mod tests {
     #[test]
     fn signals_are_read_in_every_usual_spelling() {
-        for (text, number) in [("9", 9), ("KILL", 9), ("SIGTERM", 15), ("sigint", 2), ("RTMIN+3", 37), ("SIGRTMAX-1", 63)] {
+        for (text, number) in
+            [("9", 9), ("KILL", 9), ("SIGTERM", 15), ("sigint", 2), ("RTMIN+3", 37), ("SIGRTMAX-1", 63)]
+        {
             assert_eq!(super::parse(text), Some(number), "{text}");
         }
         for text in ["", "0", "65", "SIGNOPE", "RTMIN+99", "-1"] {

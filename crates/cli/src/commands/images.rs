@@ -35,7 +35,8 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let mut rows = Vec::new();
     for image in &images {
         let id = if args.no_trunc { image.id.to_string() } else { image.id.short() };
-        let names: Vec<Option<&Reference>> = if image.names.is_empty() { vec![None] } else { image.names.iter().map(Some).collect() };
+        let names: Vec<Option<&Reference>> =
+            if image.names.is_empty() { vec![None] } else { image.names.iter().map(Some).collect() };
         for name in names.into_iter().filter(|name| wanted(*name)) {
             rows.push(vec![
                 name.map_or("<none>".into(), Reference::familiar_name),

@@ -36,8 +36,12 @@ pub(crate) struct Args {
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     let invalid = |error: Error| error.kinded(Kind::Invalid);
-    let name = args.name.as_deref().map(|text| Reference::parse(text).context(|| format!("invalid image name \"{text}\"")));
-    let platform = args.platform.as_deref().map(|text| text.parse::<Platform>().context(|| format!("invalid platform \"{text}\"")));
+    let name =
+        args.name.as_deref().map(|text| Reference::parse(text).context(|| format!("invalid image name \"{text}\"")));
+    let platform = args
+        .platform
+        .as_deref()
+        .map(|text| text.parse::<Platform>().context(|| format!("invalid platform \"{text}\"")));
     let options = ImportOptions {
         name: name.transpose().map_err(invalid)?,
         changes: args.change.clone(),

@@ -30,7 +30,9 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let reader: Box<dyn Read + Send> = match &args.input {
         Some(path) => Box::new(File::open(path).context(|| format!("cannot open {what}"))?),
         None if crate::terminal::is_terminal() => {
-            return Err(Error::invalid("requested load from standard input, but it is a terminal").hint("use -i FILE").into());
+            return Err(Error::invalid("requested load from standard input, but it is a terminal")
+                .hint("use -i FILE")
+                .into());
         }
         None => Box::new(std::io::stdin()),
     };
@@ -46,7 +48,10 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let loaded = loaded.context(|| format!("cannot load images from {what}"))?;
     for image in loaded {
         for (name, id) in &image.replaced {
-            out(&format!("The image {} already exists, renaming the old one with ID {id} to empty string\n", name.familiar()));
+            out(&format!(
+                "The image {} already exists, renaming the old one with ID {id} to empty string\n",
+                name.familiar()
+            ));
         }
         if image.names.is_empty() {
             out(&format!("Loaded image ID: {}\n", image.id));

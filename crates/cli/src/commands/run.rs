@@ -46,7 +46,10 @@ fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
     let options = args.container.options(!detach)?;
     let streams = streams(&args.container.attach, detach, options.open_stdin)?;
     if streams.stdin && options.tty && !terminal::is_terminal() {
-        return Err(Failure::new(1, Error::invalid("the input device is not a TTY").hint("leave -t out when input is piped")));
+        return Err(Failure::new(
+            1,
+            Error::invalid("the input device is not a TTY").hint("leave -t out when input is piped"),
+        ));
     }
     terminal::DetachKeys::parse(args.detach_keys.as_deref())?;
     let cidfile = args.container.cidfile.as_deref().map(CidFile::reserve).transpose()?;
@@ -54,8 +57,12 @@ fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
     if let Some(cidfile) = cidfile {
         cidfile.write(&record.id)?;
     }
-    let session =
-        Session { streams, tty: record.options.tty, detach_keys: args.detach_keys.clone(), sig_proxy: args.sig_proxy && !detach };
+    let session = Session {
+        streams,
+        tty: record.options.tty,
+        detach_keys: args.detach_keys.clone(),
+        sig_proxy: args.sig_proxy && !detach,
+    };
     let signals = stream::collect_signals(&session)?;
     let started = prepare::prepare(engine, &record, terminal::size()).and_then(|prepared| {
         prepared.warnings.iter().for_each(|warning| eprintln!("WARNING: {warning}"));
@@ -91,12 +98,14 @@ fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
 pub(super) fn lost(engine: &Engine, id: &str) -> Result<i32, Failure> {
     match find::find(engine, id) {
         Ok(container) => {
-            Failure::new(0, Error::new(Kind::Internal, "the container's monitor died, and the container with it")).report();
+            Failure::new(0, Error::new(Kind::Internal, "the container's monitor died, and the container with it"))
+                .report();
             Ok(wait::last_exit_code(&container))
         }
-        Err(error) if error.kind() == Kind::NotFound => {
-            Err(Failure::new(137, Error::new(Kind::Internal, "the container's monitor died, and the container was removed")))
-        }
+        Err(error) if error.kind() == Kind::NotFound => Err(Failure::new(
+            137,
+            Error::new(Kind::Internal, "the container's monitor died, and the container was removed"),
+        )),
         Err(error) => Err(error.into()),
     }
 }

@@ -44,7 +44,8 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
             out(&format!("{name}\n"));
             return Ok(());
         }
-        let (_, warnings) = attach::start(engine, &container, Streams::default(), (0, 0)).map_err(|error| Failure::new(1, error.error))?;
+        let (_, warnings) = attach::start(engine, &container, Streams::default(), (0, 0))
+            .map_err(|error| Failure::new(1, error.error))?;
         warnings.iter().for_each(|warning| eprintln!("WARNING: {warning}"));
         out(&format!("{name}\n"));
         Ok(())

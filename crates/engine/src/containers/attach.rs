@@ -25,7 +25,9 @@ impl Streams {
 /// Connects to the streams of a running container, from now on.
 pub fn attach(engine: &Engine, container: &Container, streams: Streams) -> Result<Connection> {
     if !container.is_running() {
-        return Err(Error::conflict(format!("container {} is not running", container.record.name)).hint("start it first"));
+        return Err(
+            Error::conflict(format!("container {} is not running", container.record.name)).hint("start it first")
+        );
     }
     let mut connection = Connection::open(&engine.dirs().container_run(&container.record.id))?;
     connection.send(&streams.request())?;

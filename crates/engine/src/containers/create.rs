@@ -66,7 +66,8 @@ fn make_layer(dir: &std::path::Path, user_range: Option<u32>) -> Result<()> {
         let path = dir.join(name);
         make_dir(&path, 0o755)?;
         if let Some(base) = user_range {
-            std::os::unix::fs::chown(&path, Some(base), Some(base)).context(|| format!("cannot give {path:?} to its owner"))?;
+            std::os::unix::fs::chown(&path, Some(base), Some(base))
+                .context(|| format!("cannot give {path:?} to its owner"))?;
         }
     }
     Ok(())
@@ -78,14 +79,22 @@ fn check(options: &Options) -> Result<()> {
     if namespaces.uts == Namespace::Host && (options.hostname.is_some() || options.domainname.is_some()) {
         return Err(Error::invalid("conflicting options: hostname and the host's UTS namespace"));
     }
-    if matches!(namespaces.network, Network::Container(_)) && !(options.extra_hosts.is_empty() && options.dns == Default::default()) {
+    if matches!(namespaces.network, Network::Container(_))
+        && !(options.extra_hosts.is_empty() && options.dns == Default::default())
+    {
         return Err(Error::invalid("conflicting options: host names and another container's network"));
     }
     if namespaces.user == User::Auto {
         let shared = |namespace: &Namespace| matches!(namespace, Namespace::Host | Namespace::Container(_));
-        if options.privileged || shared(&namespaces.pid) || shared(&namespaces.ipc) || namespaces.network != Network::None {
-            return Err(Error::invalid("a user namespace of its own goes with private namespaces only, and not with --privileged")
-                .hint("use --userns=host"));
+        if options.privileged
+            || shared(&namespaces.pid)
+            || shared(&namespaces.ipc)
+            || namespaces.network != Network::None
+        {
+            return Err(Error::invalid(
+                "a user namespace of its own goes with private namespaces only, and not with --privileged",
+            )
+            .hint("use --userns=host"));
         }
     }
     if options.privileged && matches!(options.seccomp, Seccomp::Profile(_)) {
@@ -119,21 +128,29 @@ fn decide_process(options: &Options, defaults: &ImageDefaults) -> Result<RecordP
         // The image's command belongs to the image's entrypoint.
         Some(entrypoint) => (entrypoint.clone(), options.command.clone()),
         None => {
-            let command = if options.command.is_empty() { defaults.cmd.clone().unwrap_or_default() } else { options.command.clone() };
+            let command = if options.command.is_empty() {
+                defaults.cmd.clone().unwrap_or_default()
+            } else {
+                options.command.clone()
+            };
             (defaults.entrypoint.clone().unwrap_or_default(), command)
         }
     };
     if entrypoint.is_empty() && command.is_empty() {
-        return Err(Error::invalid("no command specified").hint("name one after the image, as in \"tare run IMAGE sh\""));
+        return Err(
+            Error::invalid("no command specified").hint("name one after the image, as in \"tare run IMAGE sh\"")
+        );
     }
-    let stop_signal = options.stop_signal.clone().or_else(|| Some(defaults.stop_signal.clone()).filter(|text| !text.is_empty()));
+    let stop_signal =
+        options.stop_signal.clone().or_else(|| Some(defaults.stop_signal.clone()).filter(|text| !text.is_empty()));
     let stop_signal = match stop_signal {
         None => sys::signal::TERM,
         Some(text) => sys::signal::parse(&text).ok_or_else(|| Error::invalid(format!("invalid signal \"{text}\"")))?,
     };
     let mut labels: BTreeMap<String, String> = defaults.labels.clone();
     labels.extend(options.labels.clone());
-    let working_dir = options.working_dir.clone().or_else(|| Some(defaults.working_dir.clone()).filter(|dir| !dir.is_empty()));
+    let working_dir =
+        options.working_dir.clone().or_else(|| Some(defaults.working_dir.clone()).filter(|dir| !dir.is_empty()));
     Ok(RecordProcess {
         entrypoint,
         command,
@@ -172,9 +189,11 @@ mod tests {
 
     #[test]
     fn the_command_follows_dockers_table() {
-        let image = ImageDefaults { entrypoint: Some(strings(&["e"])), cmd: Some(strings(&["c"])), ..ImageDefaults::default() };
+        let image =
+            ImageDefaults { entrypoint: Some(strings(&["e"])), cmd: Some(strings(&["c"])), ..ImageDefaults::default() };
         let args = |entrypoint: Option<&[&str]>, command: &[&str]| {
-            let options = Options { entrypoint: entrypoint.map(strings), command: strings(command), ..Options::default() };
+            let options =
+                Options { entrypoint: entrypoint.map(strings), command: strings(command), ..Options::default() };
             decide_process(&options, &image).map(|process| process.args())
         };
         assert_eq!(args(None, &[]).unwrap(), ["e", "c"]);

@@ -19,7 +19,8 @@ pub(crate) fn no_such(text: &str) -> Error {
 }
 
 pub(crate) fn find_id(engine: &Engine, text: &str) -> Result<String> {
-    let is_hex = !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_hex =
+        !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if is_hex && text.len() == 64 {
         return Ok(text.to_owned());
     }

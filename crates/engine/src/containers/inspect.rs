@@ -28,7 +28,11 @@ pub fn inspect(engine: &Engine, container: Container) -> Result<Details> {
     lower.insert(0, images::init_layer_path(engine, &record.image, &lower));
     let dir = engine.dirs().container(&record.id);
     Ok(Details {
-        root: Overlay { lower, upper: Some((dir.join("upper"), dir.join("work"))), volatile: record.options.auto_remove },
+        root: Overlay {
+            lower,
+            upper: Some((dir.join("upper"), dir.join("work"))),
+            volatile: record.options.auto_remove,
+        },
         log: record.log_path(engine),
         run_dir: engine.dirs().container_run(&record.id),
         container,

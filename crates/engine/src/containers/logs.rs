@@ -12,8 +12,8 @@ use serde::Deserialize;
 use stdx::{Context, Error, Result};
 
 use crate::Engine;
-use crate::containers::attach::{self, Streams};
 use crate::containers::Container;
+use crate::containers::attach::{self, Streams};
 use crate::containers::options::Log;
 
 /// One entry of a log.
@@ -46,10 +46,16 @@ pub struct Wanted {
 }
 
 /// Gives a container's log to `each`, the oldest entry first.
-pub fn logs(engine: &Engine, container: &Container, wanted: Wanted, each: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
+pub fn logs(
+    engine: &Engine,
+    container: &Container,
+    wanted: Wanted,
+    each: &mut dyn FnMut(Entry) -> Result<()>,
+) -> Result<()> {
     let record = &container.record;
     let Log::JsonFile { max_files, .. } = record.options.log else {
-        return Err(Error::unsupported(format!("container {} keeps no log", record.name)).hint("it was created with --log-driver none"));
+        return Err(Error::unsupported(format!("container {} keeps no log", record.name))
+            .hint("it was created with --log-driver none"));
     };
     // Before the first line is read, so that nothing falls between reading and following.
     let follower = if wanted.follow && container.is_running() { follow(engine, container) } else { None };

@@ -13,16 +13,17 @@ use crate::Engine;
 use crate::config::make_dir;
 
 const FIRST: [&str; 48] = [
-    "amber", "brave", "brisk", "bright", "calm", "clear", "clever", "copper", "coral", "crisp", "deft", "early", "eager", "fair",
-    "fleet", "fresh", "gentle", "glad", "golden", "green", "handy", "hardy", "honest", "keen", "kind", "light", "lively", "loyal",
-    "lucky", "mellow", "merry", "neat", "nimble", "plain", "proud", "quick", "quiet", "ready", "silver", "smart", "solid", "steady",
-    "stout", "sunny", "swift", "tidy", "trim", "warm",
+    "amber", "brave", "brisk", "bright", "calm", "clear", "clever", "copper", "coral", "crisp", "deft", "early",
+    "eager", "fair", "fleet", "fresh", "gentle", "glad", "golden", "green", "handy", "hardy", "honest", "keen", "kind",
+    "light", "lively", "loyal", "lucky", "mellow", "merry", "neat", "nimble", "plain", "proud", "quick", "quiet",
+    "ready", "silver", "smart", "solid", "steady", "stout", "sunny", "swift", "tidy", "trim", "warm",
 ];
 const SECOND: [&str; 48] = [
-    "anchor", "anvil", "barge", "barrel", "basket", "beacon", "beam", "bollard", "box", "bucket", "buoy", "cargo", "cart", "cask",
-    "chest", "clipper", "coaster", "cog", "crane", "crate", "derrick", "dock", "dolly", "drum", "ferry", "flask", "frigate", "gantry",
-    "hamper", "harbour", "hawser", "hopper", "jetty", "keel", "ketch", "lighter", "mast", "mooring", "pallet", "pier", "quay",
-    "rudder", "sack", "scale", "sloop", "tug", "wharf", "winch",
+    "anchor", "anvil", "barge", "barrel", "basket", "beacon", "beam", "bollard", "box", "bucket", "buoy", "cargo",
+    "cart", "cask", "chest", "clipper", "coaster", "cog", "crane", "crate", "derrick", "dock", "dolly", "drum",
+    "ferry", "flask", "frigate", "gantry", "hamper", "harbour", "hawser", "hopper", "jetty", "keel", "ketch",
+    "lighter", "mast", "mooring", "pallet", "pier", "quay", "rudder", "sack", "scale", "sloop", "tug", "wharf",
+    "winch",
 ];
 
 /// Whether `name` may be a container's: Docker's rule.
@@ -122,7 +123,9 @@ pub(crate) fn name_of(engine: &Engine, id: &str) -> Result<Option<String>> {
 /// Gives a name up.
 pub(crate) fn release(engine: &Engine, name: &str) -> Result<()> {
     match fs::remove_file(engine.dirs().names().join(name)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context(|| format!("cannot give up the name \"{name}\"")),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).context(|| format!("cannot give up the name \"{name}\""))
+        }
         _ => Ok(()),
     }
 }

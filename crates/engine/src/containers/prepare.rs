@@ -8,8 +8,8 @@ use monitor::client::Connection;
 use monitor::config::{LogConfig, lock_path};
 use monitor::protocol::{Event, Failed, Request};
 use oci::runtime_spec::{Device as SpecDevice, DeviceType, TimeOffset};
-use rustix::time::{ClockId, clock_gettime};
 use runtime::bundle::Bundle;
+use rustix::time::{ClockId, clock_gettime};
 use stdx::flock::Flock;
 use stdx::{Context, Error, Kind, Result};
 use sys::mount::{Mount, Overlay};
@@ -167,7 +167,8 @@ fn make_sources(record: &Record) -> Result<()> {
     for mount in &record.options.mounts {
         match &mount.kind {
             MountKind::Bind { source, create: true, .. } if !source.exists() => {
-                std::fs::create_dir_all(source).context(|| format!("cannot make {source:?} to mount it on \"{}\"", mount.target))?;
+                std::fs::create_dir_all(source)
+                    .context(|| format!("cannot make {source:?} to mount it on \"{}\"", mount.target))?;
             }
             _ => {}
         }
@@ -187,7 +188,8 @@ fn devices(record: &Record) -> Result<Vec<(SpecDevice, String)>> {
             collect_devices(&device.source, Path::new(&device.target), &device.access, &mut devices);
             continue;
         }
-        let found = spec_device(&metadata, &device.target).ok_or_else(|| Error::invalid(format!("{}: it is not a device", what())))?;
+        let found = spec_device(&metadata, &device.target)
+            .ok_or_else(|| Error::invalid(format!("{}: it is not a device", what())))?;
         devices.push((found, device.access.clone()));
     }
     Ok(devices)
@@ -246,7 +248,9 @@ fn root(engine: &Engine, record: &Record) -> Result<Mount> {
 fn monitor_config(engine: &Engine, record: &Record, terminal: (u16, u16)) -> Result<monitor::Config> {
     let options = &record.options;
     let log = match options.log {
-        Log::JsonFile { max_bytes, max_files } => Some(LogConfig { path: record.log_path(engine), max_bytes, max_files }),
+        Log::JsonFile { max_bytes, max_files } => {
+            Some(LogConfig { path: record.log_path(engine), max_bytes, max_files })
+        }
         Log::None => None,
     };
     let cleanup = || -> Vec<String> {
@@ -270,4 +274,3 @@ fn monitor_config(engine: &Engine, record: &Record, terminal: (u16, u16)) -> Res
         cleanup: options.auto_remove.then(cleanup),
     })
 }
-

@@ -219,8 +219,10 @@ fn time_offsets(options: &Options, facts: &Facts) -> Option<TimeOffsets> {
             Offset::Zero => negate(now),
         })
     };
-    let offsets =
-        TimeOffsets { boottime: resolve(time.boottime, facts.clocks.0), monotonic: resolve(time.monotonic, facts.clocks.1) };
+    let offsets = TimeOffsets {
+        boottime: resolve(time.boottime, facts.clocks.0),
+        monotonic: resolve(time.monotonic, facts.clocks.1),
+    };
     (offsets != TimeOffsets::default()).then_some(offsets)
 }
 
@@ -248,7 +250,12 @@ fn mounts(record: &Record, facts: &Facts) -> Vec<SpecMount> {
     let mut mounts = vec![
         spec_mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         spec_mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        spec_mount("/dev/pts", "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        spec_mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
         spec_mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", ro]),
         spec_mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", ro]),
     ];
@@ -261,7 +268,12 @@ fn mounts(record: &Record, facts: &Facts) -> Vec<SpecMount> {
         mounts.push(etc);
     }
     mounts.extend(facts.hidden.iter().map(|path| {
-        spec_mount(&path.to_string_lossy(), "tmpfs", "tmpfs", &["ro", "nosuid", "nodev", "noexec", "nr_inodes=1", "mode=700"])
+        spec_mount(
+            &path.to_string_lossy(),
+            "tmpfs",
+            "tmpfs",
+            &["ro", "nosuid", "nodev", "noexec", "nr_inodes=1", "mode=700"],
+        )
     }));
     if options.init {
         let mut init = spec_mount(INIT, "bind", &facts.binary.to_string_lossy(), &["bind", "ro"]);
@@ -287,12 +299,13 @@ fn ipc_mounts(options: &Options, facts: &Facts) -> Vec<SpecMount> {
             vec![mqueue, spec_mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size])]
         }
         (Namespace::None, _) => vec![mqueue],
-        (Namespace::Host, _) => {
-            vec![spec_mount("/dev/mqueue", "bind", "/dev/mqueue", &["bind"]), spec_mount("/dev/shm", "bind", "/dev/shm", &["bind"])]
-                .into_iter()
-                .filter(|mount| mount.source.as_deref().is_some_and(|source| Path::new(source).exists()))
-                .collect()
-        }
+        (Namespace::Host, _) => vec![
+            spec_mount("/dev/mqueue", "bind", "/dev/mqueue", &["bind"]),
+            spec_mount("/dev/shm", "bind", "/dev/shm", &["bind"]),
+        ]
+        .into_iter()
+        .filter(|mount| mount.source.as_deref().is_some_and(|source| Path::new(source).exists()))
+        .collect(),
         (Namespace::Container(_), pid) => {
             let shm = format!("/proc/{}/root/dev/shm", pid.unwrap_or_default());
             vec![mqueue, spec_mount("/dev/shm", "bind", &shm, &["bind"])]
@@ -327,7 +340,13 @@ fn user_mount(mount: &Mount, user_namespace: bool) -> SpecMount {
 
 /// What may be done to devices: nothing, but making nodes of any, and using the usual ones and those asked for.
 fn device_rules(options: &Options, facts: &Facts) -> Vec<DeviceRule> {
-    let rule = |allow, typ, major, minor, access: &str| DeviceRule { allow, typ: Some(typ), major, minor, access: access.into() };
+    let rule = |allow, typ, major, minor, access: &str| DeviceRule {
+        allow,
+        typ: Some(typ),
+        major,
+        minor,
+        access: access.into(),
+    };
     if options.privileged {
         return vec![rule(true, DeviceType::All, None, None, "rwm")];
     }
@@ -342,9 +361,15 @@ fn device_rules(options: &Options, facts: &Facts) -> Vec<DeviceRule> {
         (Some(5), Some(2), "rwm"),
         (Some(136), None, "rwm"),
     ];
-    let mut rules = vec![rule(false, DeviceType::All, None, None, "rwm"), rule(true, DeviceType::Block, None, None, "m")];
+    let mut rules =
+        vec![rule(false, DeviceType::All, None, None, "rwm"), rule(true, DeviceType::Block, None, None, "m")];
     rules.extend(usual.map(|(major, minor, access)| rule(true, DeviceType::Char, major, minor, access)));
-    rules.extend(facts.devices.iter().map(|(device, access)| rule(true, device.typ, Some(device.major), Some(device.minor), access)));
+    rules.extend(
+        facts
+            .devices
+            .iter()
+            .map(|(device, access)| rule(true, device.typ, Some(device.major), Some(device.minor), access)),
+    );
     rules.extend(options.device_rules.iter().cloned());
     rules
 }
@@ -369,7 +394,10 @@ mod tests {
 
     #[test]
     fn zero_takes_the_clock_back_to_its_start() {
-        assert_eq!(negate(TimeOffset { secs: 10, nanosecs: 250_000_000 }), TimeOffset { secs: -11, nanosecs: 750_000_000 });
+        assert_eq!(
+            negate(TimeOffset { secs: 10, nanosecs: 250_000_000 }),
+            TimeOffset { secs: -11, nanosecs: 750_000_000 }
+        );
         assert_eq!(negate(TimeOffset { secs: 10, nanosecs: 0 }), TimeOffset { secs: -10, nanosecs: 0 });
     }
 }

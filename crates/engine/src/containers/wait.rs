@@ -26,7 +26,9 @@ pub fn wait(engine: &Engine, container: &Container, limit: Option<Duration>) -> 
         Waited::Exited(code) => Ok(Some(code)),
         Waited::TimeOut => Ok(None),
         Waited::Gone => match find::find(engine, &container.record.id) {
-            Ok(container) if container.is_alive() => Err(Error::new(Kind::Internal, "the container's monitor does not answer")),
+            Ok(container) if container.is_alive() => {
+                Err(Error::new(Kind::Internal, "the container's monitor does not answer"))
+            }
             Ok(container) => Ok(Some(last_exit_code(&container))),
             // Removed at its end, and nobody has seen the code.
             Err(error) if error.kind() == Kind::NotFound => Ok(Some(0)),

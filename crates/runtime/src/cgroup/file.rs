@@ -15,9 +15,9 @@ pub(super) fn write(dir: &Path, name: &str, value: &str) -> Result<()> {
     let path = dir.join(name);
     let written = OpenOptions::new().write(true).open(&path).and_then(|mut file| file.write_all(value.as_bytes()));
     match written {
-        Err(error) if error.kind() == ErrorKind::NotFound && dir.is_dir() => {
-            Err(Error::unsupported(format!("cannot set {name} to \"{value}\": this kernel's cgroups have no such setting")))
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound && dir.is_dir() => Err(Error::unsupported(format!(
+            "cannot set {name} to \"{value}\": this kernel's cgroups have no such setting"
+        ))),
         result => result.context(|| format!("cannot set {name} of cgroup {dir:?} to \"{value}\"")),
     }
 }
@@ -31,7 +31,8 @@ pub(super) fn open_write(dir: &Path, name: &str) -> Result<File> {
 /// Opens group `dir` itself.
 pub(super) fn open_dir(dir: &Path) -> Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags, open};
-    open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).context(|| format!("cannot open cgroup {dir:?}"))
+    open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .context(|| format!("cannot open cgroup {dir:?}"))
 }
 
 /// Whether group `dir` has a file `name`.
@@ -88,7 +89,11 @@ pub(super) fn pids(dir: &Path) -> Result<Vec<i32>> {
 /// The groups directly below `dir`.
 pub(super) fn children(dir: &Path) -> Vec<std::path::PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// Removes group `dir` and the groups below it; gone is fine.

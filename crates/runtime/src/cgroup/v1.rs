@@ -33,7 +33,9 @@ impl V1 {
     /// The directory of a controller that a limit needs.
     fn need(&self, controller: &str) -> Result<PathBuf> {
         self.dir(controller).ok_or_else(|| {
-            Error::unsupported(format!("cannot set a limit: no cgroup hierarchy with the {controller} controller is mounted"))
+            Error::unsupported(format!(
+                "cannot set a limit: no cgroup hierarchy with the {controller} controller is mounted"
+            ))
         })
     }
 
@@ -131,7 +133,9 @@ impl V1 {
             }
             swap => limits.extend(swap.map(|n| (WITH_SWAP, n))),
         }
-        let raise = limits.iter().any(|&(name, value)| name == WITH_SWAP && (value < 0 || value as u64 > file::number(&dir, LIMIT)));
+        let raise = limits
+            .iter()
+            .any(|&(name, value)| name == WITH_SWAP && (value < 0 || value as u64 > file::number(&dir, LIMIT)));
         if raise {
             limits.reverse();
         }
@@ -147,11 +151,13 @@ impl V1 {
         if memory.disable_oom_killer == Some(true) {
             file::write(&dir, "memory.oom_control", "1")?;
         }
-        let kernel = [(memory.kernel, "memory.kmem.limit_in_bytes"), (memory.kernel_tcp, "memory.kmem.tcp.limit_in_bytes")];
+        let kernel =
+            [(memory.kernel, "memory.kmem.limit_in_bytes"), (memory.kernel_tcp, "memory.kmem.tcp.limit_in_bytes")];
         for (limit, name) in kernel {
             if let Some(limit) = limit.filter(|&n| n != 0) {
                 // Dropped from the kernel in steps: without effect, refused, gone.
-                let taken = file::write(&dir, name, &limit.to_string()).is_ok() && file::number(&dir, name) == limit.unsigned_abs();
+                let taken = file::write(&dir, name, &limit.to_string()).is_ok()
+                    && file::number(&dir, name) == limit.unsigned_abs();
                 if !taken {
                     warnings.push("this kernel does not limit kernel memory: the limit is ignored".into());
                 }
@@ -163,7 +169,8 @@ impl V1 {
     fn set_block_io(&self, block_io: &BlockIo, warnings: &mut Vec<String>) -> Result<()> {
         let dir = self.need("blkio")?;
         let weight_file = ["blkio.weight", "blkio.bfq.weight"].into_iter().find(|name| file::exists(&dir, name));
-        let devices: Vec<_> = block_io.weight_device.iter().filter_map(|d| Some((d.major, d.minor, d.weight?))).collect();
+        let devices: Vec<_> =
+            block_io.weight_device.iter().filter_map(|d| Some((d.major, d.minor, d.weight?))).collect();
         match (block_io.weight.filter(|&n| n > 0), weight_file) {
             (None, _) if devices.is_empty() => {}
             (_, None) => warnings.push("this kernel has no block device weights: the weight is ignored".into()),
@@ -269,7 +276,8 @@ impl Cgroup for V1 {
     }
 
     fn kill(&self) -> Result<()> {
-        let unified = self.unified.as_ref().map(|root| root.join(&self.path)).filter(|dir| file::exists(dir, "cgroup.kill"));
+        let unified =
+            self.unified.as_ref().map(|root| root.join(&self.path)).filter(|dir| file::exists(dir, "cgroup.kill"));
         match unified {
             Some(dir) => {
                 file::write(&dir, "cgroup.kill", "1")?;

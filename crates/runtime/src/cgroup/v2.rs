@@ -141,7 +141,9 @@ fn set_memory(dir: &Path, memory: &Memory, warnings: &mut Vec<String>) -> Result
         (Some(total), _) if total < 0 => Some(-1),
         (Some(total), Some(limit)) if limit > 0 && total >= limit => Some(total - limit),
         (Some(total), _) => {
-            return Err(Error::invalid(format!("memory and swap together ({total}) must be at least the memory limit")));
+            return Err(Error::invalid(format!(
+                "memory and swap together ({total}) must be at least the memory limit"
+            )));
         }
     };
     if let Some(swap) = swap {
@@ -170,7 +172,8 @@ fn set_memory(dir: &Path, memory: &Memory, warnings: &mut Vec<String>) -> Result
 }
 
 fn set_block_io(dir: &Path, block_io: &BlockIo) -> Result<()> {
-    let weight_file = ["io.bfq.weight", "io.weight"].into_iter().find(|name| file::exists(dir, name)).unwrap_or("io.weight");
+    let weight_file =
+        ["io.bfq.weight", "io.weight"].into_iter().find(|name| file::exists(dir, name)).unwrap_or("io.weight");
     // io.weight has 1–10000 where blkio and BFQ have 10–1000.
     let scaled = |weight: u16| match weight_file {
         "io.weight" => 1 + (u64::from(weight).max(10) - 10) * 9999 / 990,

@@ -31,7 +31,8 @@ pub fn network(text: &str) -> Result<Network> {
         ("none", _) => Ok(Network::None),
         ("host", _) => Ok(Network::Host),
         (_, Some(id)) if !id.is_empty() => Ok(Network::Container(id.into())),
-        _ => Err(Error::unsupported(format!("network \"{text}\" is not supported yet")).hint("use none, host or container:ID")),
+        _ => Err(Error::unsupported(format!("network \"{text}\" is not supported yet"))
+            .hint("use none, host or container:ID")),
     }
 }
 
@@ -54,7 +55,9 @@ pub fn time_offset(text: &str, time: &mut Time) -> Result<()> {
         let (clock, value) = part.split_once('=').unwrap_or((part, ""));
         let offset = match value {
             "zero" => Offset::Zero,
-            _ => Offset::By(seconds(value).ok_or_else(|| invalid("time offset", text, "a clock needs ±SECONDS or zero"))?),
+            _ => Offset::By(
+                seconds(value).ok_or_else(|| invalid("time offset", text, "a clock needs ±SECONDS or zero"))?,
+            ),
         };
         match clock {
             "boottime" => time.boottime = Some(offset),
@@ -104,7 +107,11 @@ pub fn cpus(text: &str) -> Result<i64> {
     let value = value.ok_or_else(|| invalid("number of CPUs", text, "it must be a number above 0"))?;
     let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if !(0.01..=available as f64).contains(&value) {
-        return Err(invalid("number of CPUs", text, &format!("the range of CPUs is from 0.01 to {available}.00, as many as there are")));
+        return Err(invalid(
+            "number of CPUs",
+            text,
+            &format!("the range of CPUs is from 0.01 to {available}.00, as many as there are"),
+        ));
     }
     Ok((value * 1e9).round() as i64)
 }
@@ -196,10 +203,13 @@ pub fn volume(text: &str) -> Result<Mount> {
     if parts.next().is_some() {
         return Err(invalid("volume", text, "it has too many parts"));
     }
-    let target = target.filter(|_| source.starts_with('/') || source.starts_with("./") || source.starts_with("../") || source == ".");
+    let target = target
+        .filter(|_| source.starts_with('/') || source.starts_with("./") || source.starts_with("../") || source == ".");
     let Some(target) = target else {
-        return Err(Error::unsupported(format!("volume \"{text}\": named and anonymous volumes are not supported yet"))
-            .hint("give the host's directory, as in -v /data:/data"));
+        return Err(Error::unsupported(format!(
+            "volume \"{text}\": named and anonymous volumes are not supported yet"
+        ))
+        .hint("give the host's directory, as in -v /data:/data"));
     };
     if !target.starts_with('/') {
         return Err(invalid("volume", text, "the target must be an absolute path"));
@@ -265,7 +275,8 @@ pub fn mount(text: &str) -> Result<Mount> {
         "tmpfs" if source.is_some() => return Err(why("a tmpfs has no source")),
         "tmpfs" => MountKind::Tmpfs { options },
         "volume" => {
-            return Err(Error::unsupported(format!("mount \"{text}\": volumes are not supported yet")).hint("use type=bind or type=tmpfs"));
+            return Err(Error::unsupported(format!("mount \"{text}\": volumes are not supported yet"))
+                .hint("use type=bind or type=tmpfs"));
         }
         other => return Err(why(&format!("unknown type \"{other}\""))),
     };
@@ -312,7 +323,9 @@ pub fn device_rule(text: &str) -> Result<DeviceRule> {
         _ => return Err(why()),
     };
     let (major, minor) = numbers.split_once(':').ok_or_else(why)?;
-    let number = |text: &str| if text == "*" { Ok(None) } else { text.parse::<u32>().map(|n| Some(n.into())).map_err(|_| why()) };
+    let number = |text: &str| {
+        if text == "*" { Ok(None) } else { text.parse::<u32>().map(|n| Some(n.into())).map_err(|_| why()) }
+    };
     if access.is_empty() || access.len() > 3 || !access.chars().all(|c| "rwm".contains(c)) {
         return Err(why());
     }
@@ -352,7 +365,11 @@ pub fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
     match driver.unwrap_or("json-file") {
         "none" => return Ok(Log::None),
         "json-file" | "local" => {}
-        other => return Err(Error::unsupported(format!("log driver \"{other}\" is not supported")).hint("use json-file or none")),
+        other => {
+            return Err(
+                Error::unsupported(format!("log driver \"{other}\" is not supported")).hint("use json-file or none")
+            );
+        }
     }
     let Log::JsonFile { mut max_bytes, mut max_files } = Log::default() else { return Ok(Log::None) };
     for option in options {

@@ -30,7 +30,9 @@ fn mounts() {
     assert!(bind.read_only && matches!(bind.kind, MountKind::Bind { create: false, .. }));
     let tmpfs = mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700").unwrap();
     assert_eq!(tmpfs.kind, MountKind::Tmpfs { options: vec!["size=1048576".into(), "mode=700".into()] });
-    for bad in ["type=bind,target=/b", "type=tmpfs,source=/x,target=/b", "type=bind,src=/a", "target=/x", "type=bind,x=1"] {
+    for bad in
+        ["type=bind,target=/b", "type=tmpfs,source=/x,target=/b", "type=bind,src=/a", "target=/x", "type=bind,x=1"]
+    {
         assert!(mount(bad).is_err(), "{bad}");
     }
 }
