@@ -199,9 +199,11 @@ impl Unpacked {
         }
         match lower::find(lowers, target).context(message)? {
             Some((dir, found)) if !is_directory(&found) => {
-                let size = if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile { found.st_size } else { 0 };
+                let size =
+                    if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile { found.st_size } else { 0 };
                 self.applied.size += u64::try_from(size).unwrap_or(0);
-                self.copy_up(&dir, split(target).1, &found, path).map_err(|e| Err::<(), _>(e).context(message).unwrap_err())
+                self.copy_up(&dir, split(target).1, &found, path)
+                    .map_err(|e| Err::<(), _>(e).context(message).unwrap_err())
             }
             _ => Err(Error::corrupt(format!("{}: the target does not exist", message()))),
         }
@@ -315,7 +317,9 @@ fn place_of(path: &[u8]) -> Result<Place> {
     match name.strip_prefix(b".wh.") {
         None => Ok(Place::Path(path)),
         Some(b"" | b"." | b"..") => Err(Error::corrupt(format!("entry {:?} is a whiteout of nothing", lossy(&path)))),
-        Some(hidden) => Ok(Place::Whiteout(if dir.is_empty() { hidden.to_vec() } else { [dir, b"/", hidden].concat() })),
+        Some(hidden) => {
+            Ok(Place::Whiteout(if dir.is_empty() { hidden.to_vec() } else { [dir, b"/", hidden].concat() }))
+        }
     }
 }
 

@@ -14,6 +14,9 @@ mod sparse;
 mod tar;
 mod tree;
 
+#[cfg(test)]
+mod testing;
+
 pub use apply::{Applied, Unpacked, unpack};
 pub use compress::{Compression, decompress};
 pub use limits::Limits;

@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn records_are_split_by_their_length_alone() {
         let data = b"10 a=b\nc=d\n9 path=x\n";
-        assert_eq!(records(b"12 a=b\nc=d\n\n"), None);
+        assert_eq!(records(b"12 a=b\nc=d\n\n"), Some(vec![(&b"a"[..], &b"b\nc=d\n"[..])]));
         assert_eq!(records(&data[..]), None);
         assert_eq!(records(b"11 a=b\nc=d\n9 path=\n"), Some(vec![(&b"a"[..], &b"b\nc=d"[..]), (b"path", b"")]));
         for bad in

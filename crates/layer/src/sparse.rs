@@ -4,7 +4,7 @@ use crate::pax::decimal;
 
 /// Where a file's stored bytes belong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sparse {
+pub(crate) struct Sparse {
     /// Offset and length of each run of data, in order, not overlapping.
     pub(crate) runs: Vec<(u64, u64)>,
     /// The file's size with its holes.

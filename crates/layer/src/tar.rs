@@ -283,7 +283,7 @@ impl Header {
     fn checksum_matches(&self) -> bool {
         let bytes = || self.0.iter().enumerate().map(|(at, b)| if (148..156).contains(&at) { b' ' } else { *b });
         let unsigned: u64 = bytes().map(u64::from).sum();
-        let signed: i64 = bytes().map(|b| i64::from(b.cast_signed())).sum();
+        let signed: i64 = bytes().map(|b| i64::from(b as i8)).sum();
         // Some old writers summed signed characters.
         number(&self.0[148..156]).is_some_and(|sum| sum == unsigned || i64::try_from(sum) == Ok(signed))
     }

@@ -52,7 +52,8 @@ impl Tree {
             return Ok(Arc::clone(fd));
         }
         let fd = match self.open_followed(dir) {
-            Err(Errno::NOENT | Errno::NOTDIR) => self.imply(dir)?,
+            // A loop is reported there, by the name that is in it.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => self.imply(dir)?,
             result => result.context(|| format!("cannot open the parent directory of {:?}", lossy(path)))?,
         };
         let fd = Arc::new(fd);

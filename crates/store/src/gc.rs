@@ -67,12 +67,14 @@ impl Store {
             }
         }
         // Those on top go first: a crash must not leave a snapshot without the ones below it.
-        while let Some(at) = garbage.iter().position(|(chain, _)| !garbage.iter().any(|(_, m)| is_parent(chain, m.as_ref())))
+        while let Some(at) =
+            garbage.iter().position(|(chain, _)| !garbage.iter().any(|(_, m)| is_parent(chain, m.as_ref())))
         {
             let (chain, meta) = garbage.swap_remove(at);
             // Out of sight at once, then piece by piece.
             let scratch = self.root().join("ingest").join(id::random_hex(8));
-            fs::rename(self.snapshot_dir(&chain), &scratch).context(|| format!("cannot remove snapshot \"{chain}\""))?;
+            fs::rename(self.snapshot_dir(&chain), &scratch)
+                .context(|| format!("cannot remove snapshot \"{chain}\""))?;
             remove_tree(&scratch)?;
             freed.layers.push(chain);
             freed.bytes += meta.map_or(0, |meta| meta.size);

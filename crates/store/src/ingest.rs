@@ -83,4 +83,3 @@ pub(crate) fn private_dir(path: &Path) -> Result<()> {
         _ => Ok(()),
     }
 }
-

@@ -46,7 +46,8 @@ fn create(root: &Path) -> Result<()> {
         let name = entry.context(message)?.file_name();
         let name = name.to_string_lossy();
         if name != "version" && name != "lost+found" && !name.starts_with(".version.") {
-            let message = format!("directory {root:?} is not empty and is no data root of tare: it has no version file");
+            let message =
+                format!("directory {root:?} is not empty and is no data root of tare: it has no version file");
             return Err(Error::invalid(message).hint("choose an empty or a new directory"));
         }
     }

@@ -32,12 +32,7 @@ impl Store {
     ///
     /// `in_use` says which container stands on an image. Conflicts are Docker's: without `force`, an image that a
     /// container stands on or that has names in several repositories stays; with it, only a running container's.
-    pub fn remove(
-        &self,
-        text: &str,
-        force: bool,
-        in_use: &dyn Fn(&ImageId) -> Option<Usage>,
-    ) -> Result<Vec<Removed>> {
+    pub fn remove(&self, text: &str, force: bool, in_use: &dyn Fn(&ImageId) -> Option<Usage>) -> Result<Vec<Removed>> {
         let mut removed = self.update_names(|names| {
             let found = find(names, text)?;
             match found.by {

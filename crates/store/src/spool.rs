@@ -104,7 +104,9 @@ impl Spool {
 impl Spooled {
     /// Keeps everything a reader gives.
     pub(crate) fn write(mut reader: impl Read, path: PathBuf) -> Result<Self> {
-        Self::create(path, |writer| io::copy(&mut reader, writer).context(|| "cannot keep archive".to_owned()).map(|_| ()))
+        Self::create(path, |writer| {
+            io::copy(&mut reader, writer).context(|| "cannot keep archive".to_owned()).map(|_| ())
+        })
     }
 
     fn create(path: PathBuf, write: impl FnOnce(&mut HashingWriter<File>) -> Result<()>) -> Result<Self> {

@@ -39,7 +39,7 @@ impl Verdict {
 
     /// The kernel's order where several filters answer: the lowest, read as signed, is the strictest and wins.
     pub(super) fn severity(self) -> i32 {
-        (self.0 & 0xffff_0000).cast_signed()
+        (self.0 & 0xffff_0000) as i32
     }
 
     fn new(action: SeccompAction, number: Option<u32>) -> Result<Self> {
