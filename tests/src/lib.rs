@@ -12,7 +12,7 @@ mod wait;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -148,6 +148,18 @@ impl Tare {
         let pid = self.inspect(container)["State"]["Pid"].as_u64().unwrap();
         assert!(pid > 1, "a running container has a pid");
         u32::try_from(pid).unwrap()
+    }
+
+    /// Waits until a container runs that a started command was asked for.
+    pub fn wait_until_running(&self, container: &str, child: &mut Child) {
+        until(&format!("{container} runs"), || {
+            if let Some(status) = child.try_wait().unwrap() {
+                let mut said = String::new();
+                let _ = child.stderr.take().map(|mut pipe| pipe.read_to_string(&mut said));
+                panic!("{container} ended early: {status} {said}");
+            }
+            self.tare(["inspect", container]).stdout().contains("\"Running\": true")
+        });
     }
 
     /// Waits until a container's log holds this text.

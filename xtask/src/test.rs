@@ -1,9 +1,12 @@
 //! `cargo xtask test`: every test of the workspace, unit and end-to-end, on the kernel of this machine.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use stdx::Result;
+use stdx::{Error, Kind, Result};
 
 use crate::build::{self, Profile};
 use crate::{command, fixtures};
@@ -12,6 +15,7 @@ use crate::{command, fixtures};
 pub(crate) fn run(filters: &[String]) -> Result<()> {
     let tare = build::tare(Profile::Dev)?;
     let fixtures = fixtures::all()?;
+    let before = container_cgroups();
     let started = Instant::now();
     let mut runner = build::cargo();
     let nextest = has_nextest();
@@ -25,7 +29,21 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
     runner.env("TARE_FIXTURES", fixtures[0].parent().expect("a fixture lies in a directory"));
     let result = command::run(&mut runner);
     println!("tests took {} s", started.elapsed().as_secs());
+    let left: Vec<String> = container_cgroups().difference(&before).map(|dir| dir.display().to_string()).collect();
+    if result.is_ok() && !left.is_empty() {
+        return Err(Error::new(Kind::Internal, format!("control groups are left: {}", left.join(" "))));
+    }
     result
+}
+
+/// The control group of every container on this machine. Each test looks after the containers that it knows of; this
+/// also finds those that nobody knows of any more.
+fn container_cgroups() -> BTreeSet<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let hierarchies = table.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
+    let parents = hierarchies.map(|hierarchy| Path::new(hierarchy).join("tare"));
+    let groups = parents.filter_map(|parent| fs::read_dir(parent).ok()).flatten().flatten().map(|entry| entry.path());
+    groups.filter(|path| path.is_dir()).collect()
 }
 
 fn has_nextest() -> bool {

@@ -11,6 +11,7 @@ mod ps;
 mod rm;
 mod rmi;
 mod run;
+pub(crate) mod runtime;
 mod start;
 mod stop;
 mod tag;

@@ -35,6 +35,11 @@ impl Failure {
         Self { code: self.code.or(Some(code)), ..self }
     }
 
+    /// The sentence.
+    pub(crate) fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
     /// Prints the sentence and gives the exit code.
     pub(crate) fn report(&self) -> i32 {
         if let Some(message) = &self.message {

@@ -37,11 +37,19 @@ fn run(args: &[OsString]) -> Result<i32, Failure> {
                 Failure::new(code, error)
             });
         }
+        Some("runtime") => return commands::runtime::main(&args[1..]),
+        _ if called_as(commands::runtime::BINARY) => return commands::runtime::main(args),
         _ => {}
     }
     let (globals, rest) = Globals::split(args)?;
     let engine = Engine::new(Dirs::choose(globals.root, globals.run_root)?);
     commands::dispatch(&engine, rest)
+}
+
+/// Whether this program was started by the name `name`.
+fn called_as(name: &str) -> bool {
+    let own = std::env::args_os().next();
+    own.as_deref().and_then(|path| Path::new(path).file_name()).is_some_and(|own| own == name)
 }
 
 fn monitor_main(args: &[OsString]) -> Result<i32, Failure> {

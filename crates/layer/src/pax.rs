@@ -55,7 +55,7 @@ mod tests {
         let data = b"10 a=b\nc=d\n9 path=x\n";
         assert_eq!(records(b"12 a=b\nc=d\n\n"), Some(vec![(&b"a"[..], &b"b\nc=d\n"[..])]));
         assert_eq!(records(&data[..]), None);
-        assert_eq!(records(b"11 a=b\nc=d\n9 path=\n"), Some(vec![(&b"a"[..], &b"b\nc=d"[..]), (b"path", b"")]));
+        assert_eq!(records(b"11 a=b\nc=d\n8 path=\n"), Some(vec![(&b"a"[..], &b"b\nc=d"[..]), (b"path", b"")]));
         for bad in
             ["x", "5", " a=b\n", "6 a=b\n7", "0 a=b\n", "2 \n", "6 abc\n", "7 a=bc", "99999999999999999999999 a=b\n"]
         {

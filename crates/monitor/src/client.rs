@@ -7,7 +7,9 @@ use std::path::Path;
 
 use stdx::{Context, Result};
 
-use crate::config::socket_path;
+use sys::socket::{SocketType, connect_in};
+
+use crate::config::SOCKET;
 use crate::protocol::{Decoder, Event, Request};
 
 /// A connection to a monitor.
@@ -24,17 +26,11 @@ impl Connection {
     /// # Errors
     /// [`stdx::Kind::NotFound`] or a refused connection if there is no monitor.
     pub fn open(dir: &Path) -> Result<Self> {
-        let path = socket_path(dir);
+        let path = dir.join(SOCKET);
         let connect = || -> sys::Result<OwnedFd> {
-            // A socket address holds 107 bytes: the directory goes through a descriptor, however long its name.
             let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
             let dir = rustix::fs::open(dir, flags, rustix::fs::Mode::empty())?;
-            let address = address_in(dir.as_fd())?;
-            let flags = rustix::net::SocketFlags::CLOEXEC;
-            let kind = rustix::net::SocketType::STREAM;
-            let socket = rustix::net::socket_with(rustix::net::AddressFamily::UNIX, kind, flags, None)?;
-            rustix::net::connect(&socket, &address)?;
-            Ok(socket)
+            connect_in(dir.as_fd(), SOCKET, SocketType::STREAM)
         };
         let socket = connect().context(|| format!("cannot reach the monitor at {path:?}"))?;
         Ok(Self::new(socket))
@@ -117,10 +113,4 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
-}
-
-/// The address of the control socket in the directory `dir` is open on.
-pub(crate) fn address_in(dir: BorrowedFd<'_>) -> sys::Result<rustix::net::SocketAddrUnix> {
-    use std::os::fd::AsRawFd;
-    rustix::net::SocketAddrUnix::new(format!("/proc/self/fd/{}/control.sock", dir.as_raw_fd()))
 }

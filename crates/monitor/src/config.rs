@@ -72,7 +72,5 @@ pub fn lock_path(dir: &Path) -> PathBuf {
     dir.join("monitor.lock")
 }
 
-/// The socket of the monitor whose run directory is `dir`.
-pub fn socket_path(dir: &Path) -> PathBuf {
-    dir.join("control.sock")
-}
+/// The socket in a monitor's run directory.
+pub const SOCKET: &str = "control.sock";

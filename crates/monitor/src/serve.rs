@@ -9,14 +9,14 @@ use runtime::cgroup::{self, Cgroup};
 use runtime::create::{CreateError, Created, Started};
 use runtime::{Config as RuntimeConfig, Stdio};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::SocketFlags;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use stdx::flock::Flock;
 use stdx::{Context, Error, Result};
 use sys::Errno;
+use sys::socket::SocketType;
 
-use crate::client::address_in;
-use crate::config::{Config, lock_path};
+use crate::config::{Config, SOCKET, lock_path};
 use crate::log::{Log, Stream};
 use crate::output::Client;
 use crate::protocol::{Event, Failed, Ready, Request};
@@ -162,6 +162,8 @@ fn prepare(dir: &Path, config: Config) -> std::result::Result<(Monitor, Created)
         cgroup: cgroup.as_ref(),
         stdio,
         die_with_creator: true,
+        start_socket: None,
+        preserve_fds: 0,
     })?;
     let (stdin, outputs) = ends.join(&created)?;
     let process = Process::current(created.pid)?;
@@ -196,18 +198,8 @@ fn listen(dir: &Path) -> Result<OwnedFd> {
     let make = || -> sys::Result<OwnedFd> {
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
         let dir = rustix::fs::open(dir, flags, rustix::fs::Mode::empty())?;
-        match rustix::fs::unlinkat(&dir, "control.sock", rustix::fs::AtFlags::empty()) {
-            // Left by a monitor that was killed: we hold the lock now.
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno),
-        }
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-        let bound = rustix::net::bind(&socket, &address_in(dir.as_fd())?);
-        rustix::process::umask(before);
-        bound?;
-        rustix::net::listen(&socket, 64)?;
+        let socket = sys::socket::listen_in(dir.as_fd(), SOCKET, SocketType::STREAM)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
         Ok(socket)
     };
     make().context(|| format!("cannot open the control socket in {dir:?}"))

@@ -42,6 +42,9 @@ pub trait Cgroup {
     /// Stops or continues every process inside, and returns when that is so.
     fn freeze(&self, frozen: bool) -> Result<()>;
 
+    /// Whether the group is frozen now.
+    fn is_frozen(&self) -> bool;
+
     /// Sends SIGKILL to every process inside, frozen ones included.
     fn kill(&self) -> Result<()>;
 

@@ -27,6 +27,7 @@ use sys::mount::Mount;
 
 use crate::cgroup::Cgroup;
 use crate::mounts::Planned;
+use crate::launch::Launch;
 use crate::namespaces;
 use crate::sync::{Channel, Failure, FailureKind, FromInit, ToInit};
 use crate::{devices, init, mounts, rootfs, seccomp, userns};
@@ -52,6 +53,10 @@ pub struct Config<'a> {
     pub stdio: Stdio,
     /// Kill the container when the creator ends.
     pub die_with_creator: bool,
+    /// A listening socket on which init waits for its start, for a creator that does not stay. See [`start_at`].
+    pub start_socket: Option<OwnedFd>,
+    /// Descriptors from 3 on that the program inherits.
+    pub preserve_fds: u32,
 }
 
 /// Where the program reads and writes.
@@ -116,6 +121,21 @@ pub(crate) struct Plan<'a> {
     pub(crate) devices: Vec<Device>,
     pub(crate) readonly: bool,
     pub(crate) filter: Option<seccomp::Program>,
+}
+
+impl<'a> Plan<'a> {
+    /// The last steps.
+    pub(crate) fn launch(&'a self) -> Launch<'a> {
+        Launch {
+            process: self.process,
+            user: self.config.user,
+            groups: self.config.groups,
+            stdio: &self.config.stdio,
+            filter: self.filter.as_ref(),
+            die_with_creator: self.config.die_with_creator,
+            preserve_fds: self.config.preserve_fds,
+        }
+    }
 }
 
 /// Makes a container up to the moment before its program runs.
@@ -184,6 +204,17 @@ impl Created {
             Some(FromInit::Failed(failure)) => Err(failure.into()),
             Some(_) => Err(Error::new(Kind::Internal, "init answered out of turn").into()),
         }
+    }
+}
+
+/// 11. Starts a container whose init waits on the socket `name` in `dir`; returns when the program runs, or could not.
+pub fn start_at(dir: &Path, name: &str) -> std::result::Result<(), CreateError> {
+    let channel = Channel::connect(dir, name)?;
+    channel.send_to_init(&ToInit::Exec)?;
+    match channel.receive_from_init()? {
+        None => Ok(()),
+        Some(FromInit::Failed(failure)) => Err(failure.into()),
+        Some(_) => Err(Error::new(Kind::Internal, "init answered out of turn").into()),
     }
 }
 

@@ -17,12 +17,11 @@ use crate::cgroup::Entrance;
 use crate::create::{Plan, Stdio};
 use crate::mounts::Mounter;
 use crate::sync::{Channel, Failure, FromInit, ToInit};
-use crate::users::{self, Identity};
-use crate::{devices, masks, process, rootfs};
+use crate::{devices, masks, rootfs};
 
 /// Runs init to its end.
-pub(crate) fn run(plan: &Plan<'_>, entrance: &Entrance, channel: Channel) -> ! {
-    let failure = match steps(plan, entrance, &channel) {
+pub(crate) fn run(plan: &Plan<'_>, entrance: &Entrance, mut channel: Channel) -> ! {
+    let failure = match steps(plan, entrance, &mut channel) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -31,11 +30,11 @@ pub(crate) fn run(plan: &Plan<'_>, entrance: &Entrance, channel: Channel) -> ! {
     sys::process::exit_now(1)
 }
 
-fn steps(plan: &Plan<'_>, entrance: &Entrance, channel: &Channel) -> std::result::Result<Infallible, Failure> {
-    let mut warn = |warning: String| {
-        // As in `run`.
-        let _ = channel.send_from_init(&FromInit::Warning(warning));
-    };
+fn steps(
+    plan: &Plan<'_>,
+    entrance: &Entrance,
+    channel: &mut Channel,
+) -> std::result::Result<Infallible, Failure> {
     // 4. before anything else that could be counted or limited
     entrance.enter()?;
     // 5. wait until the creator has mapped the ids
@@ -48,26 +47,21 @@ fn steps(plan: &Plan<'_>, entrance: &Entrance, channel: &Channel) -> std::result
     let terminal = build_root(plan, &attached, trees)?;
     mount::pivot_root(&attached).context(|| "cannot change the root".into())?;
     drop(attached);
+    let launch = plan.launch();
     // 9. terminal, names, limits
-    set_stdio(plan, terminal, channel)?;
+    launch.set_streams(terminal, channel)?;
     set_names(plan)?;
-    process::set_rlimits(&plan.process.rlimits, &mut warn)?;
     // 10. user and program
-    let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let root = Root::new(root.context(|| "cannot open the root".into())?);
-    let identity = find_user(plan, &root)?;
-    own_stdio(plan, &identity);
-    let env = environment(plan, &identity);
-    let program = enter_cwd(plan).map_err(Failure::from).and_then(|()| {
-        let name = plan.process.args.first().map_or("", String::as_str);
-        process::find_program(name, &env)
-    })?;
-    drop(root);
+    let found = launch.find()?;
     channel.send_from_init(&FromInit::Ready)?;
     // 11. wait for the start
+    if let Some(listener) = &plan.config.start_socket {
+        // The creator does not stay: from here on whoever says start is who is told.
+        *channel = Channel::accept(listener.as_fd())?;
+    }
     expect(channel, |message| matches!(message, ToInit::Exec))?;
     // 12. become the program
-    become_program(plan, &identity, &program, &env)
+    launch.become_program(&found, channel)
 }
 
 fn expect(channel: &Channel, wanted: impl Fn(&ToInit) -> bool) -> Result<()> {
@@ -191,27 +185,6 @@ fn set_sysctls(plan: &Plan<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Step 9. The program's first three descriptors.
-fn set_stdio(plan: &Plan<'_>, terminal: Option<Pty>, channel: &Channel) -> Result<()> {
-    let what = || "cannot hand over the standard streams".to_owned();
-    match (&plan.config.stdio, terminal) {
-        (Stdio::Files(files), _) => {
-            for (target, file) in files.iter().enumerate() {
-                sys::fds::inherit_as(file.as_fd(), target as i32).context(what)?;
-            }
-        }
-        (Stdio::Terminal { .. }, Some(pty)) => {
-            sys::pty::set_controlling(&pty.slave).context(|| "cannot take the terminal".into())?;
-            for target in 0..3 {
-                sys::fds::inherit_as(pty.slave.as_fd(), target).context(what)?;
-            }
-            channel.send_from_init(&FromInit::Terminal(pty.master))?;
-        }
-        (Stdio::Terminal { .. }, None) => return Err(Error::new(Kind::Internal, "no terminal was made")),
-    }
-    Ok(())
-}
-
 fn set_names(plan: &Plan<'_>) -> Result<()> {
     let spec = plan.config.spec;
     if let Some(hostname) = &spec.hostname {
@@ -221,106 +194,4 @@ fn set_names(plan: &Plan<'_>) -> Result<()> {
         rustix::system::setdomainname(domain.as_bytes()).context(|| format!("cannot set domain name \"{domain}\""))?;
     }
     Ok(())
-}
-
-fn find_user(plan: &Plan<'_>, root: &Root) -> Result<Identity> {
-    if plan.config.user.is_some() || !plan.config.groups.is_empty() {
-        return users::resolve(root, plan.config.user.unwrap_or_default(), plan.config.groups);
-    }
-    let user = &plan.process.user;
-    Ok(Identity {
-        uid: user.uid,
-        gid: user.gid,
-        groups: user.additional_gids.clone(),
-        home: users::home_of(root, user.uid)?,
-    })
-}
-
-/// The user may open `/dev/stdout` again only if the pipe behind it is theirs.
-fn own_stdio(plan: &Plan<'_>, identity: &Identity) {
-    if identity.uid == 0 {
-        return;
-    }
-    let files: Vec<_> = match &plan.config.stdio {
-        Stdio::Files(files) => {
-            files.iter().filter(|file| sys::root::file_type(file).is_ok_and(|kind| kind.is_fifo())).collect()
-        }
-        Stdio::Terminal { .. } => Vec::new(),
-    };
-    let uid = Some(rustix::fs::Uid::from_raw(identity.uid));
-    for file in files {
-        // Best effort: with a user namespace the creator has given them away already.
-        let _ = rustix::fs::fchown(file, uid, None);
-    }
-    if matches!(plan.config.stdio, Stdio::Terminal { .. }) {
-        let _ = rustix::fs::fchown(rustix::stdio::stdin(), uid, None);
-    }
-}
-
-fn environment(plan: &Plan<'_>, identity: &Identity) -> Vec<String> {
-    let mut env = plan.process.env.clone();
-    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
-        env.push(format!("HOME={}", identity.home));
-    }
-    env
-}
-
-fn enter_cwd(plan: &Plan<'_>) -> Result<()> {
-    let cwd = &plan.process.cwd;
-    rustix::process::chdir(cwd.as_str()).context(|| format!("cannot enter working directory \"{cwd}\""))?;
-    // A directory outside the root, reached through a descriptor somebody left open, has no path.
-    let path = rustix::process::getcwd(Vec::new()).context(|| "cannot tell the working directory".into())?;
-    if !path.to_bytes().starts_with(b"/") {
-        return Err(Error::new(Kind::Denied, format!("the working directory \"{cwd}\" is outside the container")));
-    }
-    Ok(())
-}
-
-/// Step 12.
-fn become_program(
-    plan: &Plan<'_>,
-    identity: &Identity,
-    program: &Path,
-    env: &[String],
-) -> std::result::Result<Infallible, Failure> {
-    let process = plan.process;
-    if let Some(profile) = process.apparmor_profile.as_deref().filter(|profile| !profile.is_empty()) {
-        set_apparmor(profile)?;
-    }
-    if process.no_new_privileges {
-        rustix::thread::set_no_new_privs(true).context(|| "cannot give up new privileges".into())?;
-    }
-    // Loading needs no_new_privs or CAP_SYS_ADMIN: as late as that allows.
-    if !process.no_new_privileges {
-        load_filter(plan)?;
-    }
-    process::set_credentials(process, identity)?;
-    if let Some(umask) = process.user.umask {
-        rustix::process::umask(Mode::from_raw_mode(umask));
-    }
-    if plan.config.die_with_creator {
-        sys::process::die_with_parent(rustix::process::Signal::KILL).context(|| "cannot follow the creator".into())?;
-    }
-    if process.no_new_privileges {
-        load_filter(plan)?;
-    }
-    sys::signal::reset();
-    sys::fds::close_on_exec_from(3).context(|| "cannot close the descriptors".into())?;
-    process::execute(program, process, env)
-}
-
-fn load_filter(plan: &Plan<'_>) -> Result<()> {
-    let Some(filter) = &plan.filter else { return Ok(()) };
-    let loaded = sys::seccomp::load(&filter.code(), filter.flags());
-    loaded.map(drop).context(|| "cannot load the seccomp filter".into())
-}
-
-fn set_apparmor(profile: &str) -> Result<()> {
-    let what = || format!("cannot use AppArmor profile \"{profile}\"");
-    let procfs = Procfs::open().context(what)?;
-    let command = format!("exec {profile}");
-    procfs
-        .write("self/attr/apparmor/exec", &command)
-        .or_else(|_| procfs.write("self/attr/exec", &command))
-        .context(what)
 }

@@ -5,13 +5,17 @@
 
 pub mod bundle;
 pub mod cgroup;
+pub mod container;
 pub mod create;
+pub mod exec;
 pub mod reaper;
 pub mod seccomp;
 pub mod userns;
 
 mod devices;
+mod hooks;
 mod init;
+mod launch;
 mod masks;
 mod mounts;
 mod namespaces;
@@ -20,4 +24,5 @@ mod rootfs;
 mod sync;
 mod users;
 
+pub use mounts::mount_options;
 pub use create::{Config, Created, Stdio, create};

@@ -2,6 +2,7 @@
 //! message boundaries. The end of the stream is a message too: to init it says "give up", to the creator "executed".
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use stdx::{Context, Error, Kind, Result};
 use sys::socket;
@@ -99,6 +100,35 @@ impl Channel {
     pub(crate) fn pair() -> Result<(Self, Self)> {
         let (a, b) = socket::message_pair().context(|| "cannot make a socket pair".into())?;
         Ok((Self(a), Self(b)))
+    }
+
+    /// Waits for somebody to connect to a listening socket.
+    pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<Self> {
+        let flags = rustix::net::SocketFlags::CLOEXEC;
+        loop {
+            match rustix::net::accept_with(listener, flags) {
+                Err(sys::Errno::INTR) => {}
+                accepted => return accepted.map(Self).context(|| "cannot wait for the start".into()),
+            }
+        }
+    }
+
+    /// Connects to the socket `name` in `dir`.
+    pub(crate) fn connect(dir: &Path, name: &str) -> Result<Self> {
+        use rustix::fs::{Mode, OFlags, open};
+        let connect = || {
+            let dir = open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+            socket::connect_in(dir.as_fd(), name, socket::SocketType::SEQPACKET)
+        };
+        connect().map(Self).context(|| format!("cannot reach the container's init in {dir:?}"))
+    }
+
+    /// Whether the other end is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&self.0, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
     }
 
     fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {

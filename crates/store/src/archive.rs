@@ -13,8 +13,7 @@ use oci::{BlobDigest, Descriptor, DiffId, ImageConfig, ImageId, Index, Manifest,
 use stdx::{Error, Result};
 
 use crate::Store;
-use crate::ingest::Ingest;
-use crate::names::Record;
+use crate::names::{Record, Unnamed};
 use crate::snapshot::{Preparation, Stack};
 use crate::spool::{Spool, Spooled};
 
@@ -68,52 +67,14 @@ impl Store {
             let message = "not an image archive: it has neither manifest.json nor index.json";
             return Err(Error::invalid(message).hint("a root file system is imported, not loaded"));
         };
-        let mut snapshots = Preparation::new(self, &ingest);
+        let mut snapshots = Preparation::new(self, ingest);
         let mut images = Vec::new();
         for candidate in &candidates {
             images.push(prepare(candidate, &mut snapshots, &limits, progress)?);
         }
         let blobs = candidates.iter().flat_map(|c| c.layers.iter().copied().chain([c.config]).chain(c.manifest));
         let blobs: BTreeMap<_, _> = blobs.map(|file| (BlobDigest::new(file.digest), file.path.clone())).collect();
-        self.commit(&ingest, snapshots, blobs)?;
-        self.name(images)
-    }
-
-    /// Flushes and makes visible what an operation made; names come after this.
-    pub(crate) fn commit(
-        &self,
-        ingest: &Ingest,
-        snapshots: Preparation<'_>,
-        blobs: BTreeMap<BlobDigest, std::path::PathBuf>,
-    ) -> Result<()> {
-        ingest.sync()?;
-        let content = self.content();
-        for (digest, path) in blobs.iter().filter(|(digest, _)| !content.contains(digest)) {
-            content.adopt(path, digest)?;
-        }
-        content.sync()?;
-        snapshots.commit()
-    }
-
-    /// Records images that are there, with their names. The last image of a name gets it.
-    pub(crate) fn name(&self, images: Vec<(ImageId, Record, Vec<Reference>)>) -> Result<Vec<Loaded>> {
-        self.update_names(|known| {
-            let mut loaded = Vec::new();
-            for (id, mut record, names) in images {
-                if let Some(old) = known.images.remove(&id) {
-                    record.digests = old.digests;
-                    record.manifest = record.manifest.or(old.manifest);
-                }
-                known.images.insert(id, record);
-                let mut replaced = Vec::new();
-                for name in &names {
-                    let old = known.names.insert(name.clone(), id).filter(|old| *old != id);
-                    replaced.extend(old.map(|old| (name.clone(), old)));
-                }
-                loaded.push(Loaded { id, names, replaced });
-            }
-            Ok(loaded)
-        })
+        snapshots.publish(&blobs, images)
     }
 }
 
@@ -122,7 +83,7 @@ fn prepare(
     snapshots: &mut Preparation<'_>,
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
-) -> Result<(ImageId, Record, Vec<Reference>)> {
+) -> Result<Unnamed> {
     let id = ImageId::new(candidate.config.digest);
     let config = ImageConfig::parse(&candidate.config.read_small()?).map_err(corrupt)?;
     let diff_ids = &config.rootfs.diff_ids;
@@ -139,7 +100,7 @@ fn prepare(
     }
     let manifest = candidate.manifest.map(|manifest| BlobDigest::new(manifest.digest));
     let record = Record { size: stack.size, manifest, ..Record::default() };
-    Ok((id, record, candidate.names.clone()))
+    Ok(Unnamed { id, record, names: candidate.names.clone() })
 }
 
 fn corrupt(error: ParseError) -> Error {

@@ -8,7 +8,8 @@ use oci::{BlobDigest, Digest, Sha256};
 use stdx::atomic_write::sync_dir;
 use stdx::{Context, Error, Kind, Result};
 
-use crate::ingest::{Ingest, private_dir};
+use crate::Store;
+use crate::ingest::private_dir;
 
 /// The directory `content/sha256`. A blob that is there is whole and has the digest it is named by.
 #[derive(Debug)]
@@ -41,37 +42,6 @@ impl Content {
         read_limited(self.open(digest)?, limit, || format!("blob \"{digest}\""))
     }
 
-    /// Writes a blob while verifying its digest and size. One that is there already is not written again.
-    ///
-    /// `Corrupt` if the bytes are others; then nothing is kept. Visible only when flushed to disk.
-    pub(crate) fn put(&self, ingest: &Ingest, digest: &BlobDigest, size: u64, mut reader: impl Read) -> Result<()> {
-        if self.contains(digest) {
-            return Ok(());
-        }
-        let path = ingest.path().join(digest.hex());
-        let message = || format!("cannot write blob \"{digest}\"");
-        let mut writer = HashingWriter::new(File::create(&path).context(message)?);
-        // One byte more than announced is enough to know that it is wrong.
-        io::copy(&mut (&mut reader).take(size.saturating_add(1)), &mut writer).context(message)?;
-        let (file, written) = writer.finish();
-        if written.size != size || written.digest != digest.digest() {
-            return Err(Error::corrupt(format!(
-                "blob \"{digest}\" of {size} bytes arrived as \"{}\" of {} bytes or more",
-                written.digest, written.size
-            )));
-        }
-        file.sync_all().context(message)?;
-        self.adopt(&path, digest)?;
-        self.sync()
-    }
-
-    /// Writes bytes as a blob.
-    pub(crate) fn put_bytes(&self, ingest: &Ingest, bytes: &[u8]) -> Result<BlobDigest> {
-        let digest = BlobDigest::new(Digest::of(bytes));
-        self.put(ingest, &digest, bytes.len() as u64, bytes)?;
-        Ok(digest)
-    }
-
     /// Moves a verified and flushed file into place. The caller calls [`sync`](Self::sync) after the last one.
     pub(crate) fn adopt(&self, path: &Path, digest: &BlobDigest) -> Result<()> {
         if let Some(parent) = self.dir.parent() {
@@ -100,6 +70,35 @@ impl Content {
 
     pub(crate) fn remove(&self, digest: &BlobDigest) -> Result<()> {
         fs::remove_file(self.path(digest)).context(|| format!("cannot remove blob \"{digest}\""))
+    }
+}
+
+impl Store {
+    /// Writes a blob while verifying its digest and size. One that is there already is not written again.
+    ///
+    /// `Corrupt` if the bytes are others; then nothing is kept. It is visible only when flushed to disk, and garbage
+    /// until an image reaches it: whoever puts blobs takes a [`hold`](Self::hold) first.
+    pub fn put_blob(&self, digest: &BlobDigest, size: u64, mut reader: impl Read) -> Result<()> {
+        let content = self.content();
+        if content.contains(digest) {
+            return Ok(());
+        }
+        let ingest = self.ingest()?;
+        let path = ingest.path().join(digest.hex());
+        let message = || format!("cannot write blob \"{digest}\"");
+        let mut writer = HashingWriter::new(File::create(&path).context(message)?);
+        // One byte more than announced is enough to know that it is wrong.
+        io::copy(&mut (&mut reader).take(size.saturating_add(1)), &mut writer).context(message)?;
+        let (file, written) = writer.finish();
+        if written.size != size || written.digest != digest.digest() {
+            return Err(Error::corrupt(format!(
+                "blob \"{digest}\" of {size} bytes arrived as \"{}\" of {} bytes or more",
+                written.digest, written.size
+            )));
+        }
+        file.sync_all().context(message)?;
+        content.adopt(&path, digest)?;
+        content.sync()
     }
 }
 
@@ -147,5 +146,32 @@ impl<W: Write> Write for HashingWriter<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn a_blob_is_there_whole_or_not_at_all() {
+        let scratch = Scratch::new();
+        let store = scratch.store();
+        let digest = BlobDigest::new(Digest::of(b"hello"));
+        for (size, bytes) in [(5, "hellO"), (4, "hell"), (4, "hello"), (6, "hello"), (5, ""), (0, "hello")] {
+            let error = store.put_blob(&digest, size, bytes.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), Kind::Corrupt, "{size} {bytes}: {error}");
+            assert_eq!(store.counts(), (0, 0, 0));
+        }
+        store.put_blob(&digest, 5, &b"hello"[..]).unwrap();
+        // Nothing is read again.
+        store.put_blob(&digest, 5, &b""[..]).unwrap();
+        let content = store.content();
+        assert_eq!(content.read_small(&digest, 5).unwrap(), b"hello");
+        assert_eq!(content.read_small(&digest, 4).unwrap_err().kind(), Kind::Corrupt);
+        assert_eq!(content.list().unwrap(), [(digest, 5)]);
+        let missing = BlobDigest::new(Digest::of(b""));
+        assert_eq!(content.read_small(&missing, 5).unwrap_err().kind(), Kind::NotFound);
     }
 }

@@ -10,7 +10,7 @@ use oci::{BlobDigest, ImageConfig, ImageId, Platform, Reference};
 use stdx::{Error, Result};
 
 use crate::Store;
-use crate::names::Record;
+use crate::names::{Record, Unnamed};
 use crate::snapshot::{Preparation, Stack};
 use crate::spool::Spooled;
 
@@ -47,14 +47,17 @@ impl Store {
         let ingest = self.ingest()?;
         let limits = Limits::default();
         let blob = Spooled::write(reader, ingest.path().join("layer"))?;
-        let mut snapshots = Preparation::new(self, &ingest);
+        let config_path = ingest.path().join("config");
+        let mut snapshots = Preparation::new(self, ingest);
         let mut stack = Stack::default();
         let diff_id = snapshots.push_new(&mut stack, blob.open()?, blob.describe()?, &limits)?;
         image.rootfs.diff_ids.push(diff_id);
-        let id = ImageId::new(self.content().put_bytes(&ingest, &image.to_json())?.digest());
-        self.commit(&ingest, snapshots, BTreeMap::from([(BlobDigest::new(blob.digest), blob.path)]))?;
+        let config = Spooled::write(&image.to_json()[..], config_path)?;
+        let id = ImageId::new(config.digest);
         let record = Record { size: stack.size, ..Record::default() };
-        self.name(vec![(id, record, options.name.map(Reference::or_latest).into_iter().collect())])?;
+        let names = options.name.map(Reference::or_latest).into_iter().collect();
+        let blobs = [blob, config].map(|file| (BlobDigest::new(file.digest), file.path));
+        snapshots.publish(&BTreeMap::from(blobs), vec![Unnamed { id, record, names }])?;
         Ok(id)
     }
 }

@@ -11,8 +11,8 @@ use stdx::atomic_write::{Durability, atomic_write};
 use stdx::flock::Flock;
 use stdx::{Context, Kind, Result};
 
-use crate::Store;
 use crate::ingest::private_dir;
+use crate::{Loaded, Store};
 
 /// Every name has a tag and no digest; every name's image is in `images`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -35,6 +35,13 @@ pub(crate) struct Record {
     /// Deleted by the user while a container still stands on it: gone from sight, kept until the container is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) removed: bool,
+}
+
+/// An image that is about to be recorded.
+pub(crate) struct Unnamed {
+    pub(crate) id: ImageId,
+    pub(crate) record: Record,
+    pub(crate) names: Vec<Reference>,
 }
 
 impl Names {
@@ -71,6 +78,27 @@ impl Store {
             atomic_write(&self.names_path(), &json, Durability::Synced)?;
         }
         Ok(result)
+    }
+
+    /// Records images that are there, with their names. The last image of a name gets it.
+    pub(crate) fn name(&self, images: Vec<Unnamed>) -> Result<Vec<Loaded>> {
+        self.update_names(|known| {
+            let mut loaded = Vec::new();
+            for Unnamed { id, mut record, names } in images {
+                if let Some(old) = known.images.remove(&id) {
+                    record.digests = old.digests;
+                    record.manifest = record.manifest.or(old.manifest);
+                }
+                known.images.insert(id, record);
+                let mut replaced = Vec::new();
+                for name in &names {
+                    let old = known.names.insert(name.clone(), id).filter(|old| *old != id);
+                    replaced.extend(old.map(|old| (name.clone(), old)));
+                }
+                loaded.push(Loaded { id, names, replaced });
+            }
+            Ok(loaded)
+        })
     }
 }
 

@@ -143,3 +143,6 @@ fn delete(names: &mut Names, id: &ImageId, in_use: InUse<'_>) -> Option<Removed>
     }
     Some(Removed::Deleted(*id))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Layers as directories, one for each ChainId: the same layer upon other layers is another snapshot.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,14 +9,15 @@ use std::path::{Path, PathBuf};
 
 use layer::{Compression, Limits};
 use oci::descriptor::media_type;
-use oci::{ChainId, Descriptor, DiffId};
+use oci::{BlobDigest, ChainId, Descriptor, DiffId};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
 use stdx::atomic_write::sync_dir;
 use stdx::{Context, Error, Kind, Result};
 
-use crate::Store;
 use crate::ingest::{Ingest, private_dir};
+use crate::names::Unnamed;
+use crate::{Loaded, Store, Usage};
 
 /// `meta.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +59,7 @@ impl Store {
 /// Snapshots of one operation: prepared in its ingest directory, then committed all together.
 pub(crate) struct Preparation<'a> {
     store: &'a Store,
-    ingest: &'a Ingest,
+    ingest: Ingest,
     prepared: Vec<Prepared>,
 }
 
@@ -76,7 +78,7 @@ pub(crate) struct Stack {
 }
 
 impl<'a> Preparation<'a> {
-    pub(crate) fn new(store: &'a Store, ingest: &'a Ingest) -> Self {
+    pub(crate) fn new(store: &'a Store, ingest: Ingest) -> Self {
         Self { store, ingest, prepared: Vec::new() }
     }
 
@@ -147,10 +149,27 @@ impl<'a> Preparation<'a> {
         Ok((size, fs))
     }
 
-    /// Makes the prepared snapshots visible. The caller has flushed them.
-    pub(crate) fn commit(self) -> Result<()> {
-        let snapshots = self.store.snapshots_dir();
-        private_dir(&snapshots)?;
+    /// Makes everything visible: flushes, moves blobs and snapshots into place, and last of all names the images.
+    /// If that fails half-way, what has no name goes again.
+    pub(crate) fn publish(self, blobs: &BTreeMap<BlobDigest, PathBuf>, images: Vec<Unnamed>) -> Result<Vec<Loaded>> {
+        let published = self.commit(blobs).and_then(|()| self.store.name(images));
+        let Self { store, ingest, .. } = self;
+        drop(ingest);
+        if published.is_err() {
+            // Removed images stay, whether a container stands on them or not: nobody asked about those.
+            let _ = store.gc(&|_| Some(Usage::Stopped(String::new())));
+        }
+        published
+    }
+
+    fn commit(&self, blobs: &BTreeMap<BlobDigest, PathBuf>) -> Result<()> {
+        self.ingest.sync()?;
+        let content = self.store.content();
+        for (digest, path) in blobs.iter().filter(|(digest, _)| !content.contains(digest)) {
+            content.adopt(path, digest)?;
+        }
+        content.sync()?;
+        private_dir(&self.store.snapshots_dir())?;
         for Prepared { chain, dir, .. } in &self.prepared {
             match fs::rename(dir, self.store.snapshot_dir(chain)) {
                 // Somebody else was faster with the same layer.
@@ -158,7 +177,7 @@ impl<'a> Preparation<'a> {
                 result => result.context(|| format!("cannot store snapshot \"{chain}\""))?,
             }
         }
-        if self.prepared.is_empty() { Ok(()) } else { sync_dir(&snapshots) }
+        sync_dir(&self.store.snapshots_dir())
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendFlags, SocketAddrUnix, SocketFlags, bind, connect, listen, recvmsg, sendmsg, socket_with, socketpair,
 };
+pub use rustix::net::SocketType;
 
 use crate::{Errno, Result};
 
@@ -22,6 +23,33 @@ pub fn message_pair() -> Result<(OwnedFd, OwnedFd)> {
 /// A connected pair of byte-stream sockets; close-on-exec.
 pub fn stream_pair() -> Result<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+}
+
+/// Opens a listening socket `name` in the directory `dir` is open on, usable by this user alone; one that was left there
+/// is replaced. The path goes through the descriptor: an address holds 107 bytes, directories are longer.
+pub fn listen_in(dir: BorrowedFd<'_>, name: &str, kind: SocketType) -> Result<OwnedFd> {
+    match rustix::fs::unlinkat(dir, name, rustix::fs::AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(errno),
+    }
+    let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let bound = bind(&socket, &address_in(dir, name)?);
+    rustix::process::umask(before);
+    bound?;
+    listen(&socket, 64)?;
+    Ok(socket)
+}
+
+/// Connects to the socket `name` in the directory `dir` is open on.
+pub fn connect_in(dir: BorrowedFd<'_>, name: &str, kind: SocketType) -> Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+    connect(&socket, &address_in(dir, name)?)?;
+    Ok(socket)
+}
+
+fn address_in(dir: BorrowedFd<'_>, name: &str) -> Result<SocketAddrUnix> {
+    SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()))
 }
 
 /// Sends one message, and copies of `fds` with it: at most [`MAX_FDS`].

@@ -1,6 +1,6 @@
 //! The exit code of `tare run`: the command's own, or who failed instead.
 
-use e2e::{Outcome, Tare, until};
+use e2e::{Outcome, Tare};
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
@@ -36,8 +36,8 @@ fn of_a_signal() {
         let name = format!("killed-{signal}");
         // Without a handler pid 1 ignores what its own namespace sends, and what the host sends except KILL: a shell
         // that resets nothing dies of a signal only below another init.
-        let child = tare.spawn(["--init", "--name", &name, "busybox", "sleep", "1000"]);
-        until("the command runs", || tare.tare(["inspect", &name]).stdout().contains("\"running\""));
+        let mut child = tare.spawn(["--init", "--name", &name, "busybox", "sleep", "1000"]);
+        tare.wait_until_running(&name, &mut child);
         tare.tare(["kill", "--signal", signal, &name]).ok();
         Outcome::of_child(child).exits(code);
     }

@@ -16,16 +16,12 @@ fn monitor_of(tare: &Tare, container: &str) -> u32 {
     process_field(tare.pid(container), "PPid:").unwrap().parse().unwrap()
 }
 
-fn wait_until_running(tare: &Tare, container: &str) {
-    until("the container runs", || tare.tare(["inspect", container]).stdout().contains("\"Running\": true"));
-}
-
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn the_front_is_killed() {
     let tare = Tare::new();
     let mut child = tare.spawn(["--name=orphan", "busybox", "sh", "-c", "sleep 2; exit 3"]);
-    wait_until_running(&tare, "orphan");
+    tare.wait_until_running("orphan", &mut child);
     child.kill().unwrap();
     child.wait().unwrap();
     // The container goes on, as with Docker, and when it ends `--rm` is kept.
@@ -82,8 +78,8 @@ fn the_monitor_is_killed() {
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn the_monitor_of_an_attached_run_is_killed() {
     let tare = Tare::new();
-    let child = tare.spawn(["--name=attached", "busybox", "sleep", "1000"]);
-    wait_until_running(&tare, "attached");
+    let mut child = tare.spawn(["--name=attached", "busybox", "sleep", "1000"]);
+    tare.wait_until_running("attached", &mut child);
     kill_now(monitor_of(&tare, "attached"));
     // The front notices and says so; nothing waits for ever.
     assert_ne!(Outcome::of_child(child).code(), 0);

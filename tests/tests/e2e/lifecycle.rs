@@ -208,3 +208,19 @@ fn one_name_is_given_once_in_a_race() {
     let codes: Vec<i32> = children.into_iter().map(|child| Outcome::of_child(child).code()).collect();
     assert!(codes.iter().all(|code| [0, 125].contains(code)) && codes.contains(&0), "{codes:?}");
 }
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn looking_for_a_name_early_does_not_take_it_away() {
+    let tare = Tare::new();
+    let names: Vec<String> = (0..8).map(|number| format!("early-{number}")).collect();
+    let children: Vec<_> = names.iter().map(|name| tare.spawn(["--name", name, "busybox", "sleep", "1000"])).collect();
+    until("every container is found running", || {
+        let running = |name: &&String| tare.tare(["inspect", name]).stdout().contains("\"Running\": true");
+        names.iter().filter(running).count() == names.len()
+    });
+    for (name, child) in names.iter().zip(children) {
+        tare.tare(["kill", name]).ok();
+        Outcome::of_child(child).exits(137);
+    }
+}

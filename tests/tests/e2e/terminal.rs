@@ -39,7 +39,7 @@ fn the_size_follows_the_window() {
 fn control_c_belongs_to_the_container() {
     let tare = Tare::new();
     let mut terminal = shell(&tare, &[]);
-    terminal.send("echo re''ady; sleep 1000\n").expect("ready").send("\u{3}");
+    terminal.send("sh -c \"echo re''ady; exec sleep 1000\"\n").expect("ready").send("\u{3}");
     terminal.send("echo st''ill here\n").expect("still here").send("exit\n");
     // The shell's own code is that of the interrupted command or of the last one.
     terminal.exit_code();

@@ -275,6 +275,11 @@ impl Cgroup for V1 {
         Ok(())
     }
 
+    fn is_frozen(&self) -> bool {
+        let state = self.dir("freezer").and_then(|dir| file::read(&dir, "freezer.state").ok());
+        state.is_some_and(|state| state != "THAWED")
+    }
+
     fn kill(&self) -> Result<()> {
         let unified =
             self.unified.as_ref().map(|root| root.join(&self.path)).filter(|dir| file::exists(dir, "cgroup.kill"));

@@ -234,6 +234,10 @@ impl Cgroup for V2 {
         Ok(())
     }
 
+    fn is_frozen(&self) -> bool {
+        file::keyed(&self.dir(), "cgroup.events", "frozen") == 1
+    }
+
     fn kill(&self) -> Result<()> {
         let dir = self.dir();
         if file::exists(&dir, "cgroup.kill") {

@@ -117,11 +117,20 @@ impl Layout {
             return Some(Outcome::Return(always.rule.verdict));
         }
         let mut alternatives: Vec<Alternative> = effective().flat_map(Entry::alternatives).collect();
-        if alternatives.is_empty() {
-            return None;
-        }
         alternatives.sort_by_key(|alternative| alternative.verdict.severity());
-        Some(Outcome::Checks(self.chain(Chain { narrow: arch.narrow(), alternatives })))
+        let narrow = arch.narrow();
+        for alternative in &mut alternatives {
+            alternative.checks.retain(|check| !check.always_holds(narrow));
+        }
+        // What follows an alternative that always applies is never asked.
+        if let Some(always) = alternatives.iter().position(|alternative| alternative.checks.is_empty()) {
+            alternatives.truncate(always + 1);
+        }
+        match alternatives.as_slice() {
+            [] => None,
+            [only] if only.checks.is_empty() => Some(Outcome::Return(only.verdict)),
+            _ => Some(Outcome::Checks(self.chain(Chain { narrow, alternatives }))),
+        }
     }
 
     /// Calls with equal conditions share their code.

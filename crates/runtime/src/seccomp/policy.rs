@@ -95,7 +95,12 @@ impl Check {
     /// Of the lower half alone.
     pub(super) fn narrowed(self) -> Self {
         let low = u64::from(u32::MAX);
-        Self { mask: if self.mask == u64::MAX { u64::MAX } else { self.mask & low }, value: self.value & low, ..self }
+        Self { mask: self.mask & low, value: self.value & low, ..self }
+    }
+
+    /// A mask that leaves nothing to compare.
+    pub(super) fn always_holds(&self, narrow: bool) -> bool {
+        if narrow { self.narrowed().mask == 0 } else { self.mask == 0 }
     }
 
     pub(super) fn matches(&self, argument: u64) -> bool {

@@ -37,7 +37,7 @@ fn refused(json: &str) -> String {
 #[test]
 fn rules_are_kept_by_capability_kernel_and_architecture() {
     let common = ["read", "write", "close"];
-    let with = |more: &[&str]| [&common[..], more].concat();
+    let with = |more: &[&'static str]| [&common[..], more].concat();
     assert_eq!(names(&[], KERNEL, Arch::X86_64), with(&["ptrace", "clone", "arch_prctl", "clone3"]));
     assert_eq!(names(&["CAP_SYS_ADMIN"], KERNEL, Arch::X86_64), with(&["ptrace", "arch_prctl"]));
     let both = ["CAP_CHOWN", "CAP_SYS_ADMIN"];

@@ -1,6 +1,6 @@
 //! The meaning of a profile, rule by rule and without cleverness.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oci::runtime_spec::{Seccomp, SeccompAction, SeccompArg, SeccompOperator, SeccompRule};
 
@@ -11,36 +11,54 @@ pub(super) fn compare(profile: &Seccomp, program: &Program, host: Arch) {
     let arches = host.family().iter().filter(|arch| **arch == host || profile.architectures.contains(&arch.to_spec()));
     for arch in arches {
         let base = if *arch == Arch::X32 { X32_BIT } else { 0 };
-        for number in (0..1024).chain(0x000f_0000..0x000f_0010) {
-            let rules = rules(profile, *arch, base + number);
-            for args in arguments(&rules) {
-                let call = Call { audit: arch.audit(), number: base + number, args };
-                let expected = verdict(profile, *arch, base + number, &rules, &args);
-                assert_eq!(run(program, &call).0, expected, "{arch:?} {number} {args:x?}");
+        let by_number = rules(profile, *arch);
+        let newest = newest(profile, *arch, &by_number);
+        for number in (0..1024).chain(0x000f_0000..0x000f_0010).map(|number| base + number) {
+            let rules = by_number.get(&number).map_or(&[][..], Vec::as_slice);
+            let hidden = newest.is_some_and(|newest| number > newest && !private(*arch, number));
+            for args in arguments(rules) {
+                let expected = if hidden { ENOSYS } else { verdict(profile, *arch, rules, &args) };
+                let seen = run(program, &Call { audit: arch.audit(), number, args }).0;
+                assert_eq!(seen, expected, "{arch:?} {number} {args:x?}");
             }
         }
     }
 }
 
-/// The rules of one number, those behind a multiplexed call as a comparison with its first argument.
-fn rules(profile: &Seccomp, arch: Arch, number: u32) -> Vec<SeccompRule> {
-    let mut found = Vec::new();
+/// The rules of each number, those behind a multiplexed call as a comparison with its first argument.
+fn rules(profile: &Seccomp, arch: Arch) -> BTreeMap<u32, Vec<SeccompRule>> {
+    let mut found = BTreeMap::<u32, Vec<SeccompRule>>::new();
     for rule in &profile.syscalls {
+        let bare = SeccompRule { names: Vec::new(), ..rule.clone() };
         for name in &rule.names {
             let Some(row) = syscalls::lookup(name) else { continue };
-            if syscalls::number(row, arch) == Some(number) {
-                found.push(rule.clone());
+            if let Some(number) = syscalls::number(row, arch) {
+                found.entry(number).or_default().push(bare.clone());
             }
             if let Some((mux, call)) = syscalls::multiplexed(name).filter(|_| arch == Arch::X86) {
-                if mux == number {
-                    let op = SeccompOperator::Equal;
-                    let args = vec![SeccompArg { index: 0, value: u64::from(call), value_two: 0, op }];
-                    found.push(SeccompRule { args, ..rule.clone() });
-                }
+                let arg = SeccompArg { index: 0, value: u64::from(call), value_two: 0, op: SeccompOperator::Equal };
+                found.entry(mux).or_default().push(SeccompRule { args: vec![arg], ..bare.clone() });
             }
         }
     }
     found
+}
+
+/// The newest call the profile names, if newer ones are hidden.
+fn newest(profile: &Seccomp, arch: Arch, by_number: &BTreeMap<u32, Vec<SeccompRule>>) -> Option<u32> {
+    if matches!(profile.default_action, SeccompAction::Allow | SeccompAction::Log | SeccompAction::Trace) {
+        return None;
+    }
+    // A multiplexed number is old: it cannot be the newest unless nothing else is named.
+    let mux = |number: u32| arch == Arch::X86 && (number == 102 || number == 117);
+    let named = |number: u32| {
+        !mux(number) || profile.syscalls.iter().flat_map(|rule| &rule.names).any(|n| n == "ipc" || n == "socketcall")
+    };
+    by_number.keys().copied().filter(|number| !private(arch, *number) && named(*number)).max()
+}
+
+fn private(arch: Arch, number: u32) -> bool {
+    arch == Arch::Arm && number >= 0x000f_0000
 }
 
 /// Each argument in turn takes the values around those compared.
@@ -70,28 +88,14 @@ fn arguments(rules: &[SeccompRule]) -> Vec<[u64; 6]> {
     all
 }
 
-fn verdict(profile: &Seccomp, arch: Arch, number: u32, rules: &[SeccompRule], args: &[u64; 6]) -> u32 {
+fn verdict(profile: &Seccomp, arch: Arch, rules: &[SeccompRule], args: &[u64; 6]) -> u32 {
     let default = value(profile.default_action, profile.default_errno_ret);
-    if hidden(profile, arch, number) {
-        return ENOSYS;
-    }
     let rules = || rules.iter().filter(|rule| value(rule.action, rule.errno_ret) != default);
     if let Some(always) = rules().find(|rule| rule.args.is_empty()) {
         return value(always.action, always.errno_ret);
     }
     let strictest = rules().filter(|rule| applies(rule, arch, args)).map(|rule| value(rule.action, rule.errno_ret));
     strictest.min_by_key(|verdict| (verdict & 0xffff_0000) as i32).unwrap_or(default)
-}
-
-fn hidden(profile: &Seccomp, arch: Arch, number: u32) -> bool {
-    if matches!(profile.default_action, SeccompAction::Allow | SeccompAction::Log | SeccompAction::Trace) {
-        return false;
-    }
-    let private = |number: u32| arch == Arch::Arm && number >= 0x000f_0000;
-    let names: BTreeSet<&String> = profile.syscalls.iter().flat_map(|rule| &rule.names).collect();
-    let numbers = names.into_iter().filter_map(|name| syscalls::number(syscalls::lookup(name)?, arch));
-    let newest = numbers.filter(|number| !private(*number)).max();
-    !private(number) && newest.is_some_and(|newest| number > newest)
 }
 
 fn applies(rule: &SeccompRule, arch: Arch, args: &[u64; 6]) -> bool {

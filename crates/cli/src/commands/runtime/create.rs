@@ -1,0 +1,82 @@
+//! `tare runtime create`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use runtime::Created;
+use runtime::bundle::Bundle;
+use runtime::container::{self, Container, CreateOptions};
+use stdx::Error;
+
+use super::{Globals, streams};
+use crate::error::Failure;
+
+/// Create a container
+#[derive(clap::Parser, Debug)]
+#[command(name = "tare runtime create")]
+struct Args {
+    #[command(flatten)]
+    create: CreateArgs,
+}
+
+/// What `create` and `run` share.
+#[derive(clap::Args, Debug)]
+pub(super) struct CreateArgs {
+    /// Path to the root of the bundle directory
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    bundle: PathBuf,
+    /// A socket that receives the terminal
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) console_socket: Option<PathBuf>,
+    /// A file to write the pid of init to
+    #[arg(long, value_name = "FILE")]
+    pub(super) pid_file: Option<PathBuf>,
+    /// Pass this many more descriptors to the container
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    preserve_fds: u32,
+    /// Do not use pivot_root (refused: the old root would stay within reach)
+    #[arg(long)]
+    no_pivot: bool,
+    /// Do not create a new session keyring (there is always one)
+    #[arg(long)]
+    no_new_keyring: bool,
+    #[arg(value_name = "ID")]
+    pub(super) id: String,
+}
+
+pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
+    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
+    let (_, created) = create(globals, &args.create, true)?;
+    super::warn(&created.warnings);
+    Ok(0)
+}
+
+/// Creates the container, hands its terminal over and writes its pid file.
+pub(super) fn create(globals: &Globals, args: &CreateArgs, detached: bool) -> Result<(Container, Created), Failure> {
+    if args.no_pivot || args.no_new_keyring {
+        return Err(Error::unsupported("options \"--no-pivot\" and \"--no-new-keyring\" are not supported").into());
+    }
+    let dir = std::path::absolute(&args.bundle).map_err(|_| Error::invalid("the bundle has no path"))?;
+    let bundle = Bundle::load(&dir)?;
+    let process = bundle.spec.process.clone().ok_or_else(|| Error::invalid("the configuration has no process"))?;
+    streams::check_console(&process, args.console_socket.as_deref(), detached)?;
+    let options = CreateOptions {
+        id: args.id.clone(),
+        now: jiff::Timestamp::now().to_string(),
+        stdio: streams::stdio(&process)?,
+        preserve_fds: args.preserve_fds,
+    };
+    let (container, created) = container::create(&globals.root(), &bundle, options).map_err(super::failure)?;
+    let finish = || {
+        if let (Some(socket), Some(terminal)) = (&args.console_socket, &created.terminal) {
+            streams::send_terminal(socket, terminal)?;
+        }
+        streams::write_pid(args.pid_file.as_deref(), created.pid)
+    };
+    if let Err(error) = finish() {
+        // The error that led here is the one to report.
+        let _ = container.delete(true);
+        return Err(error.into());
+    }
+    Ok((container, created))
+}

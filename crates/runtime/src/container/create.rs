@@ -1,0 +1,166 @@
+//! `create`: from a bundle to a container that waits for its start.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use oci::runtime_spec::Spec;
+use rustix::fs::{Mode, OFlags};
+use stdx::{Context, Error, Result};
+use sys::mount::Mount;
+use sys::socket::{SocketType, listen_in};
+
+use super::{Container, START_SOCKET, check_id};
+use crate::bundle::Bundle;
+use crate::cgroup;
+use crate::create::{Config, CreateError, Created, Stdio};
+
+/// How to create a container.
+#[derive(Debug)]
+pub struct CreateOptions {
+    pub id: String,
+    /// RFC 3339.
+    pub now: String,
+    pub stdio: Stdio,
+    pub preserve_fds: u32,
+}
+
+/// Makes a container of `bundle`, kept below `root`. Gives our side of its terminal and the warnings too.
+pub fn create(
+    root: &Path,
+    bundle: &Bundle,
+    options: CreateOptions,
+) -> std::result::Result<(Container, Created), CreateError> {
+    check_id(&options.id)?;
+    refuse(&bundle.spec)?;
+    let dir = root.join(&options.id);
+    make_root(root)?;
+    match fs::DirBuilder::new().mode(0o700).create(&dir) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(Error::conflict(format!("container with id \"{}\" already exists", options.id)).into());
+        }
+        made => made.context(|| format!("cannot make {dir:?}"))?,
+    }
+    create_in(&dir, bundle, options).inspect_err(|_| {
+        // The error that led here is the one to report.
+        let _ = fs::remove_dir_all(&dir);
+    })
+}
+
+fn make_root(root: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o711).create(root).context(|| format!("cannot make {root:?}"))
+}
+
+fn create_in(
+    dir: &Path,
+    bundle: &Bundle,
+    options: CreateOptions,
+) -> std::result::Result<(Container, Created), CreateError> {
+    let cgroup_path = cgroup_path(&bundle.spec, &options.id)?;
+    let cgroup = cgroup::at(&cgroup_path)?;
+    let rootfs = bundle.spec.root.as_ref().map(|root| bundle.dir.join(&root.path));
+    let rootfs = rootfs.ok_or_else(|| Error::invalid("the configuration has no root"))?;
+    let created = crate::create::create(&Config {
+        spec: &bundle.spec,
+        bundle: &bundle.dir,
+        root: &Mount::Bind(rootfs),
+        default_filter: false,
+        user: None,
+        groups: &[],
+        cgroup: cgroup.as_ref(),
+        stdio: options.stdio,
+        die_with_creator: false,
+        start_socket: Some(listen(dir)?),
+        preserve_fds: options.preserve_fds,
+    })?;
+    let start = sys::proc::start_time(created.pid).context(|| "cannot read the start time of init".into())?;
+    let container = Container {
+        id: options.id,
+        bundle: bundle.dir.clone(),
+        init_process_pid: created.pid,
+        init_process_start: start,
+        created: options.now,
+        cgroup: cgroup_path,
+        config: bundle.spec.clone(),
+        dir: dir.to_owned(),
+    };
+    container.save()?;
+    Ok((container, created))
+}
+
+fn listen(dir: &Path) -> Result<OwnedFd> {
+    rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|dir| listen_in(dir.as_fd(), START_SOCKET, SocketType::SEQPACKET))
+        .context(|| format!("cannot open the start socket in {dir:?}"))
+}
+
+/// The configuration's path, or the id. Both mean the same place in every hierarchy.
+fn cgroup_path(spec: &Spec, id: &str) -> Result<String> {
+    let path = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.clone()).filter(|path| !path.is_empty());
+    let path = PathBuf::from(path.unwrap_or_else(|| id.to_owned()));
+    // As in other runtimes: `..` cannot lead out, it only goes up as far as the root.
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::Normal(name) => clean.push(name),
+            std::path::Component::ParentDir => drop(clean.pop()),
+            _ => {}
+        }
+    }
+    let clean = clean.to_str().filter(|path| !path.is_empty()).map(str::to_owned);
+    clean.ok_or_else(|| Error::invalid(format!("invalid cgroups path {path:?}")))
+}
+
+/// What the configuration asks for and this runtime does not do is refused by name, never ignored.
+fn refuse(spec: &Spec) -> Result<()> {
+    let (linux, process) = (spec.linux.as_ref(), spec.process.as_ref());
+    let hooks = spec.hooks.as_ref();
+    let asked = [
+        ("linux.intelRdt", linux.is_some_and(|linux| linux.intel_rdt.is_some())),
+        ("linux.memoryPolicy", linux.is_some_and(|linux| linux.memory_policy.is_some())),
+        ("linux.netDevices", linux.is_some_and(|linux| !linux.net_devices.is_empty())),
+        ("linux.personality", linux.is_some_and(|linux| linux.personality.is_some())),
+        ("linux.mountLabel", linux.is_some_and(|linux| linux.mount_label.as_deref().is_some_and(|text| !text.is_empty()))),
+        ("linux.resources.rdma", linux.and_then(|linux| linux.resources.as_ref()).is_some_and(|r| !r.rdma.is_empty())),
+        ("process.scheduler", process.is_some_and(|process| process.scheduler.is_some())),
+        ("process.ioPriority", process.is_some_and(|process| process.io_priority.is_some())),
+        ("process.execCPUAffinity", process.is_some_and(|process| process.exec_cpu_affinity.is_some())),
+        ("process.selinuxLabel", process.is_some_and(|p| p.selinux_label.as_deref().is_some_and(|text| !text.is_empty()))),
+        ("hooks.prestart", hooks.is_some_and(|hooks| !hooks.prestart.is_empty())),
+        ("hooks.createRuntime", hooks.is_some_and(|hooks| !hooks.create_runtime.is_empty())),
+        ("hooks.createContainer", hooks.is_some_and(|hooks| !hooks.create_container.is_empty())),
+        ("hooks.startContainer", hooks.is_some_and(|hooks| !hooks.start_container.is_empty())),
+        ("seccomp listener", linux.and_then(|linux| linux.seccomp.as_ref()).is_some_and(|s| !s.listener_path.is_empty())),
+    ];
+    match asked.iter().find(|(_, asked)| *asked) {
+        Some((name, _)) => Err(Error::unsupported(format!("the configuration's {name} is not supported yet"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci::runtime_spec::Linux;
+
+    #[test]
+    fn cgroup_paths_stay_below_the_root() {
+        let path = |path: &str| {
+            let linux = Linux { cgroups_path: Some(path.into()), ..Linux::default() };
+            cgroup_path(&Spec { linux: Some(linux), ..Spec::default() }, "id")
+        };
+        assert_eq!(path("/a/b").unwrap(), "a/b");
+        assert_eq!(path("../../a").unwrap(), "a");
+        assert_eq!(path("").unwrap(), "id");
+        assert!(path("/..").is_err());
+    }
+
+    #[test]
+    fn what_is_not_done_is_refused() {
+        let linux = Linux { mount_label: Some("x".into()), ..Linux::default() };
+        let error = refuse(&Spec { linux: Some(linux), ..Spec::default() }).unwrap_err();
+        assert!(error.to_string().contains("linux.mountLabel"), "{error}");
+    }
+}

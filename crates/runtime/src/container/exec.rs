@@ -1,0 +1,37 @@
+//! `exec`: another process in a container.
+
+use oci::runtime_spec::{Process, Status};
+use stdx::Error;
+
+use super::Container;
+use crate::create::{CreateError, Stdio};
+use crate::exec::{Config, Executed};
+use crate::seccomp;
+
+/// What to execute.
+#[derive(Debug)]
+pub struct ExecOptions<'a> {
+    pub process: &'a Process,
+    pub stdio: Stdio,
+    pub preserve_fds: u32,
+}
+
+/// Executes a process in a running or created container, with the container's own filter.
+pub fn exec(container: &Container, options: ExecOptions<'_>) -> std::result::Result<Executed, CreateError> {
+    match container.status() {
+        Status::Running | Status::Created => {}
+        Status::Paused => return Err(Error::conflict("cannot exec in a paused container").into()),
+        _ => return Err(Error::conflict("cannot exec in a stopped container").into()),
+    }
+    let seccomp = container.config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    let filter = seccomp.map(seccomp::compile).transpose()?;
+    let cgroup = container.cgroup()?;
+    crate::exec::exec(&Config {
+        pid: container.init_process_pid,
+        process: options.process,
+        filter: filter.as_ref(),
+        cgroup: cgroup.as_ref(),
+        stdio: options.stdio,
+        preserve_fds: options.preserve_fds,
+    })
+}

@@ -1,0 +1,167 @@
+//! A further process in a running container: into its control groups and namespaces, then the same last steps as its init
+//! ([`crate::launch`]).
+//!
+//! 1. decide: which namespaces differ from ours
+//! 2. enter those that only a child can be in (pid, time)
+//! 3. clone, into the v2 control group
+//! 4. the new process: enter the v1 control groups, the other namespaces, a session of its own
+//! 5. streams, user and program → *ready*
+//! 6. → *exec*, the program
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+
+use oci::runtime_spec::Process;
+use rustix::fs::{Mode, OFlags};
+use stdx::{Context, Error, Kind, Result};
+use sys::clone::{Cloned, clone3};
+use sys::namespace::{self, flag};
+use sys::pty::Pty;
+
+use crate::cgroup::{Cgroup, Entrance};
+use crate::create::{CreateError, Stdio};
+use crate::launch::Launch;
+use crate::seccomp::Program;
+use crate::sync::{Channel, FromInit, ToInit};
+
+/// What to execute, and where.
+pub struct Config<'a> {
+    /// The container's init, on the host.
+    pub pid: i32,
+    pub process: &'a Process,
+    /// The container's filter.
+    pub filter: Option<&'a Program>,
+    pub cgroup: &'a dyn Cgroup,
+    pub stdio: Stdio,
+    /// Descriptors from 3 on that the program inherits.
+    pub preserve_fds: u32,
+}
+
+/// A process that runs in a container.
+#[derive(Debug)]
+pub struct Executed {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    /// Our side of its terminal.
+    pub terminal: Option<OwnedFd>,
+    pub warnings: Vec<String>,
+}
+
+const KINDS: [(&str, u64); 8] = [
+    // The user namespace first: it gives the right to enter what it owns.
+    ("user", flag::USER),
+    ("pid", flag::PID),
+    ("time", flag::TIME),
+    ("cgroup", flag::CGROUP),
+    ("ipc", flag::IPC),
+    ("uts", flag::UTS),
+    ("net", flag::NETWORK),
+    // The mount namespace last: behind it our /proc is out of reach.
+    ("mnt", flag::MOUNT),
+];
+
+/// Executes a process in a running container; returns when its program runs.
+///
+/// The calling process must be single-threaded, and is good for this one execution: its later children would be in the
+/// container's pid namespace.
+pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
+    // 1. decide
+    let namespaces = differing(config.pid)?;
+    let launch = Launch {
+        process: config.process,
+        user: None,
+        groups: &[],
+        stdio: &config.stdio,
+        filter: config.filter,
+        die_with_creator: false,
+        preserve_fds: config.preserve_fds,
+    };
+    // 2. pid and time
+    let (for_child, by_child): (Vec<_>, Vec<_>) =
+        namespaces.into_iter().partition(|(_, kind)| matches!(*kind, flag::PID | flag::TIME));
+    enter(&for_child)?;
+    // 3. clone
+    let entrance = config.cgroup.entrance()?;
+    let (channel, child_channel) = Channel::pair()?;
+    let into = entrance.clone_into.as_ref().map(AsFd::as_fd);
+    let (pid, pidfd) = match clone3(0, into).context(|| "cannot make a process in the container".into())? {
+        Cloned::Child => {
+            drop(channel);
+            run(&launch, &entrance, &by_child, &child_channel)
+        }
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop(child_channel);
+    let mut executed = Executed { pid, pidfd, terminal: None, warnings: Vec::new() };
+    loop {
+        match channel.receive_from_init()? {
+            Some(FromInit::Warning(warning)) => executed.warnings.push(warning),
+            Some(FromInit::Terminal(master)) => executed.terminal = Some(master),
+            Some(FromInit::Ready) => channel.send_to_init(&ToInit::Exec)?,
+            Some(FromInit::Failed(failure)) => return Err(failure.into()),
+            None => return Ok(executed),
+        }
+    }
+}
+
+/// The namespaces of process `pid` that are not our own.
+fn differing(pid: i32) -> Result<Vec<(OwnedFd, u64)>> {
+    let mut found = Vec::new();
+    for (name, kind) in KINDS {
+        let path = format!("/proc/{pid}/ns/{name}");
+        let link = |path: &str| std::fs::read_link(path).context(|| format!("cannot read {path:?}"));
+        if link(&path)? != link(&format!("/proc/self/ns/{name}"))? {
+            found.push((File::open(&path).context(|| format!("cannot open {path:?}"))?.into(), kind));
+        }
+    }
+    Ok(found)
+}
+
+fn enter(namespaces: &[(OwnedFd, u64)]) -> Result<()> {
+    for (fd, kind) in namespaces {
+        namespace::enter(fd.as_fd(), *kind).context(|| "cannot join a namespace of the container".into())?;
+    }
+    Ok(())
+}
+
+fn run(launch: &Launch<'_>, entrance: &Entrance, namespaces: &[(OwnedFd, u64)], channel: &Channel) -> ! {
+    let steps = || -> std::result::Result<Infallible, crate::sync::Failure> {
+        // 4. control groups, namespaces, session
+        entrance.enter()?;
+        enter(namespaces)?;
+        if namespaces.iter().any(|(_, kind)| *kind == flag::USER) {
+            sys::process::set_gid(0)
+                .and_then(|()| sys::process::set_uid(0))
+                .context(|| "cannot become root of the user namespace".into())?;
+        }
+        rustix::process::setsid().context(|| "cannot start a session".into())?;
+        // A kernel without keyrings has none to separate.
+        let _ = sys::process::new_session_keyring();
+        // 5. streams, user and program
+        launch.set_streams(open_terminal(launch.stdio)?, channel)?;
+        let found = launch.find()?;
+        channel.send_from_init(&FromInit::Ready)?;
+        // 6. the program
+        match channel.receive_to_init()? {
+            Some(ToInit::Exec) => launch.become_program(&found, channel),
+            _ => Err(Error::new(Kind::Internal, "whoever executes this process is gone").into()),
+        }
+    };
+    let Err(failure) = steps();
+    // If they are gone nobody is left to be told.
+    let _ = channel.send_from_init(&FromInit::Failed(failure));
+    sys::process::exit_now(1)
+}
+
+fn open_terminal(stdio: &Stdio) -> Result<Option<Pty>> {
+    let Stdio::Terminal { rows, columns } = *stdio else { return Ok(None) };
+    let what = || "cannot make a terminal".to_owned();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let devpts = rustix::fs::open("/dev/pts", flags, Mode::empty()).context(what)?;
+    let pty = Pty::open(devpts, "ptmx").context(what)?;
+    if rows > 0 && columns > 0 {
+        sys::pty::resize(&pty.master, rows, columns).context(what)?;
+    }
+    Ok(Some(pty))
+}
