@@ -20,7 +20,8 @@ const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 #[derive(Debug)]
 pub(crate) struct Tree {
     root: OwnedFd,
-    /// The directory the last entry was made in; archives go directory by directory.
+    /// The directory asked for last; archives go directory by directory. What is displaced lies directly in it, never
+    /// above it, so it cannot become another one.
     parent: Option<(Vec<u8>, Arc<OwnedFd>)>,
     /// What each directory gets in the end; `None` while no entry said so.
     pub(crate) dirs: BTreeMap<Vec<u8>, Option<Metadata>>,
@@ -142,7 +143,6 @@ impl Tree {
 
     /// Removes what has this name, a whole tree if need be.
     fn displace(&mut self, parent: &OwnedFd, path: &[u8]) -> Result<()> {
-        self.parent = None;
         let below = [path, b"/"].concat();
         self.dirs.retain(|dir, _| dir != path && !dir.starts_with(&below));
         let name = split(path).1;

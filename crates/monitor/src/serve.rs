@@ -164,6 +164,7 @@ fn prepare(dir: &Path, config: Config) -> std::result::Result<(Monitor, Created)
         die_with_creator: true,
         start_socket: None,
         preserve_fds: 0,
+        state: None,
     })?;
     let (stdin, outputs) = ends.join(&created)?;
     let process = Process::current(created.pid)?;

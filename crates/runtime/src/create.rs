@@ -8,7 +8,7 @@
 //! 6. mount the root and open the host's trees, detached → *trees* (with a user namespace they are idmapped, so it has
 //!    to exist); meanwhile init goes on to 7
 //! 7. init: enter the other namespaces, leave the host's session
-//! 8. init: attach the root, make the mounts, mask, pivot
+//! 8. init: attach the root, make the mounts, mask; hooks of both sides, if there are any; pivot
 //! 9. init: terminal, names, limits
 //! 10. init: find the user and the program → *ready*
 //! 11. start → *exec*
@@ -20,7 +20,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use oci::runtime_spec::{Device, Linux, Process, Spec};
+use oci::runtime_spec::{Device, Hook, Hooks, Linux, Process, Spec, State};
 use stdx::{Context, Error, Kind, Result};
 use sys::clone::{Cloned, clone3};
 use sys::mount::Mount;
@@ -30,7 +30,7 @@ use crate::mounts::Planned;
 use crate::launch::Launch;
 use crate::namespaces;
 use crate::sync::{Channel, Failure, FailureKind, FromInit, ToInit};
-use crate::{devices, init, mounts, rootfs, seccomp, userns};
+use crate::{devices, hooks, init, mounts, rootfs, seccomp, userns};
 
 /// What to create.
 pub struct Config<'a> {
@@ -57,6 +57,8 @@ pub struct Config<'a> {
     pub start_socket: Option<OwnedFd>,
     /// Descriptors from 3 on that the program inherits.
     pub preserve_fds: u32,
+    /// What the configuration's hooks are told, but for the pid. `None`: it has none.
+    pub state: Option<State>,
 }
 
 /// Where the program reads and writes.
@@ -124,6 +126,24 @@ pub(crate) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
+    /// Whether there are hooks up to the start: init stops for them before it changes the root, and learns its pid.
+    pub(crate) fn has_create_hooks(&self) -> bool {
+        let hooks = self.config.spec.hooks.as_ref();
+        let any = |hooks: &Hooks| {
+            let lists = [&hooks.prestart, &hooks.create_runtime, &hooks.create_container, &hooks.start_container];
+            lists.iter().any(|list| !list.is_empty())
+        };
+        self.config.state.is_some() && hooks.is_some_and(any)
+    }
+
+    /// Runs some of the configuration's hooks, telling them init's pid.
+    pub(crate) fn run_hooks(&self, which: impl Fn(&Hooks) -> Vec<Hook>, pid: i32) -> Result<()> {
+        match (&self.config.spec.hooks, &self.config.state) {
+            (Some(hooks), Some(state)) => hooks::run(&which(hooks), &State { pid: Some(pid), ..state.clone() }),
+            _ => Ok(()),
+        }
+    }
+
     /// The last steps.
     pub(crate) fn launch(&'a self) -> Launch<'a> {
         Launch {
@@ -185,6 +205,10 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
         match channel.receive_from_init()? {
             Some(FromInit::Warning(warning)) => warnings.push(warning),
             Some(FromInit::Terminal(master)) => terminal = Some(master),
+            Some(FromInit::Mounted) => {
+                plan.run_hooks(|hooks| [&hooks.prestart[..], &hooks.create_runtime].concat(), pid)?;
+                channel.send_to_init(&ToInit::Hooked(pid))?;
+            }
             Some(FromInit::Ready) => break,
             Some(FromInit::Failed(failure)) => return Err(failure.into()),
             None => return Err(died(pidfd.as_fd(), config.cgroup).into()),

@@ -100,6 +100,7 @@ pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
             Some(FromInit::Terminal(master)) => executed.terminal = Some(master),
             Some(FromInit::Ready) => channel.send_to_init(&ToInit::Exec)?,
             Some(FromInit::Failed(failure)) => return Err(failure.into()),
+            Some(FromInit::Mounted) => return Err(Error::new(Kind::Internal, "a process mounted something").into()),
             None => return Ok(executed),
         }
     }

@@ -45,6 +45,7 @@ fn steps(
     let (attached, trees) = receive_trees(channel)?;
     // 8. root and mounts
     let terminal = build_root(plan, &attached, trees)?;
+    let pid = run_create_hooks(plan, channel)?;
     mount::pivot_root(&attached).context(|| "cannot change the root".into())?;
     drop(attached);
     let launch = plan.launch();
@@ -60,6 +61,7 @@ fn steps(
         *channel = Channel::accept(listener.as_fd())?;
     }
     expect(channel, |message| matches!(message, ToInit::Exec))?;
+    plan.run_hooks(|hooks| hooks.start_container.clone(), pid)?;
     // 12. become the program
     launch.become_program(&found, channel)
 }
@@ -87,6 +89,19 @@ fn enter_namespaces(plan: &Plan<'_>) -> Result<()> {
         sys::net::loopback_up().context(|| "cannot bring the loopback interface up".into())?;
     }
     Ok(())
+}
+
+/// Step 8. Hooks that want the new namespaces and the old root. Gives init's pid on the host (0 where nobody needs it).
+fn run_create_hooks(plan: &Plan<'_>, channel: &Channel) -> Result<i32> {
+    if !plan.has_create_hooks() {
+        return Ok(0);
+    }
+    channel.send_from_init(&FromInit::Mounted)?;
+    let Some(ToInit::Hooked(pid)) = channel.receive_to_init()? else {
+        return Err(Error::new(Kind::Internal, "the creator of the container is gone"));
+    };
+    plan.run_hooks(|hooks| hooks.create_container.clone(), pid)?;
+    Ok(pid)
 }
 
 fn receive_trees(channel: &Channel) -> Result<(OwnedFd, VecDeque<OwnedFd>)> {

@@ -19,6 +19,8 @@ pub(crate) enum ToInit {
     Trees(Vec<OwnedFd>),
     /// Step 6 is done.
     TreesEnd,
+    /// Step 8: the creator's hooks have run. Init's pid on the host, for its own.
+    Hooked(i32),
     /// Step 11: execute the program.
     Exec,
 }
@@ -28,6 +30,8 @@ pub(crate) enum ToInit {
 pub(crate) enum FromInit {
     /// Something was asked for that cannot be had here, and the container runs without.
     Warning(String),
+    /// Step 8: everything is mounted; waiting for [`ToInit::Hooked`]. Only said if there are hooks.
+    Mounted,
     /// Step 9: the engine's side of the terminal.
     Terminal(OwnedFd),
     /// Step 10: everything is made; waiting for [`ToInit::Exec`].
@@ -146,6 +150,7 @@ impl Channel {
                 Ok(())
             }
             ToInit::TreesEnd => self.send(b"e", &[]),
+            ToInit::Hooked(pid) => self.send(&[b"h", pid.to_ne_bytes().as_slice()].concat(), &[]),
             ToInit::Exec => self.send(b"x", &[]),
         }
     }
@@ -157,6 +162,7 @@ impl Channel {
             Some(b'm') => Some(ToInit::Mapped),
             Some(b't') => Some(ToInit::Trees(fds)),
             Some(b'e') => Some(ToInit::TreesEnd),
+            Some(b'h') => bytes[1..].try_into().ok().map(|pid| ToInit::Hooked(i32::from_ne_bytes(pid))),
             Some(b'x') => Some(ToInit::Exec),
             _ => None,
         })
@@ -170,6 +176,7 @@ impl Channel {
         match message {
             FromInit::Warning(warning) => text(b"w", warning),
             FromInit::Terminal(master) => self.send(b"c", &[master.as_fd()]),
+            FromInit::Mounted => self.send(b"m", &[]),
             FromInit::Ready => self.send(b"r", &[]),
             FromInit::Failed(failure) => text(&[b'f', failure.kind.to_byte()], &failure.message),
         }
@@ -182,6 +189,7 @@ impl Channel {
         Ok(match bytes.as_slice() {
             [b'w', warning @ ..] => Some(FromInit::Warning(text(warning))),
             [b'c'] => fds.into_iter().next().map(FromInit::Terminal),
+            [b'm'] => Some(FromInit::Mounted),
             [b'r'] => Some(FromInit::Ready),
             [b'f', kind, message @ ..] => {
                 Some(FromInit::Failed(Failure { kind: FailureKind::from_byte(*kind), message: text(message) }))

@@ -30,6 +30,7 @@ impl Store {
     pub fn gc(&self, in_use: &dyn Fn(&ImageId) -> Option<Usage>) -> Result<Freed> {
         let Some(_alone) = self.hold_exclusive()? else { return Ok(Freed::default()) };
         let names = self.update_names(|names| {
+            self.sweep_temporaries()?;
             names.images.retain(|id, record| !record.removed || in_use(id).is_some());
             Ok(names.clone())
         })?;
@@ -59,11 +60,11 @@ impl Store {
         for entry in entries(&self.snapshots_dir())? {
             let Some(digest) = entry.file_name().to_str().and_then(Digest::from_hex) else { continue };
             let chain = ChainId::new(digest);
-            let meta = self.snapshot_meta(&chain)?;
             if reached.chains.contains(&chain) {
-                reached.blobs.extend(meta.map(|meta| meta.blob.digest));
+                reached.blobs.extend(self.snapshot_meta(&chain)?.map(|meta| meta.blob.digest));
             } else {
-                garbage.push((chain, meta));
+                // One that cannot be read goes all the same.
+                garbage.push((chain, self.snapshot_meta(&chain).unwrap_or_default()));
             }
         }
         // Those on top go first: a crash must not leave a snapshot without the ones below it.
@@ -88,6 +89,16 @@ impl Store {
             if !reached.blobs.contains(&digest) {
                 content.remove(&digest)?;
                 freed.bytes += size;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names half-written by a process that died; the lock on the names is held.
+    fn sweep_temporaries(&self) -> Result<()> {
+        for entry in entries(&self.root().join("images"))? {
+            if entry.file_name().to_string_lossy().starts_with(".NAMES.json.") {
+                remove_tree(&entry.path())?;
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use oci::runtime_spec::Spec;
+use oci::runtime_spec::{Spec, State, Status, VERSION};
 use rustix::fs::{Mode, OFlags};
 use stdx::{Context, Error, Result};
 use sys::mount::Mount;
@@ -74,6 +74,14 @@ fn create_in(
         die_with_creator: false,
         start_socket: Some(listen(dir)?),
         preserve_fds: options.preserve_fds,
+        state: Some(State {
+            oci_version: VERSION.into(),
+            id: options.id.clone(),
+            status: Status::Creating,
+            pid: None,
+            bundle: bundle.dir.to_string_lossy().into_owned(),
+            annotations: bundle.spec.annotations.clone(),
+        }),
     })?;
     let start = sys::proc::start_time(created.pid).context(|| "cannot read the start time of init".into())?;
     let container = Container {
@@ -116,7 +124,6 @@ fn cgroup_path(spec: &Spec, id: &str) -> Result<String> {
 /// What the configuration asks for and this runtime does not do is refused by name, never ignored.
 fn refuse(spec: &Spec) -> Result<()> {
     let (linux, process) = (spec.linux.as_ref(), spec.process.as_ref());
-    let hooks = spec.hooks.as_ref();
     let asked = [
         ("linux.intelRdt", linux.is_some_and(|linux| linux.intel_rdt.is_some())),
         ("linux.memoryPolicy", linux.is_some_and(|linux| linux.memory_policy.is_some())),
@@ -128,10 +135,6 @@ fn refuse(spec: &Spec) -> Result<()> {
         ("process.ioPriority", process.is_some_and(|process| process.io_priority.is_some())),
         ("process.execCPUAffinity", process.is_some_and(|process| process.exec_cpu_affinity.is_some())),
         ("process.selinuxLabel", process.is_some_and(|p| p.selinux_label.as_deref().is_some_and(|text| !text.is_empty()))),
-        ("hooks.prestart", hooks.is_some_and(|hooks| !hooks.prestart.is_empty())),
-        ("hooks.createRuntime", hooks.is_some_and(|hooks| !hooks.create_runtime.is_empty())),
-        ("hooks.createContainer", hooks.is_some_and(|hooks| !hooks.create_container.is_empty())),
-        ("hooks.startContainer", hooks.is_some_and(|hooks| !hooks.start_container.is_empty())),
         ("seccomp listener", linux.and_then(|linux| linux.seccomp.as_ref()).is_some_and(|s| !s.listener_path.is_empty())),
     ];
     match asked.iter().find(|(_, asked)| *asked) {

@@ -9,6 +9,8 @@
 //!   and disagree are an error or an accident of sorting in libseccomp; here the call gets the stricter verdict, as
 //!   the kernel decides between two filters.
 
+use oci::runtime_spec::SeccompOperator;
+
 use super::arch::Arch;
 use super::policy::{Check, ENOSYS, Policy, Rule, Verdict};
 use super::syscalls;
@@ -116,7 +118,8 @@ impl Layout {
         if let Some(always) = effective().find(|entry| entry.mux.is_none() && entry.rule.any_of.is_empty()) {
             return Some(Outcome::Return(always.rule.verdict));
         }
-        let mut alternatives: Vec<Alternative> = effective().flat_map(Entry::alternatives).collect();
+        let mut alternatives: Vec<Alternative> =
+            effective().flat_map(|entry| entry.alternatives(policy.default)).collect();
         alternatives.sort_by_key(|alternative| alternative.verdict.severity());
         let narrow = arch.narrow();
         for alternative in &mut alternatives {
@@ -159,11 +162,13 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// Behind a multiplexed number the arguments are out of the filter's sight: the whole call gets the verdict.
-    fn alternatives(&self) -> Vec<Alternative> {
+    /// Behind a multiplexed number the arguments are out of the filter's sight. A rule with conditions then refuses the
+    /// whole call, or allows nothing: what cannot be checked is never let through. (libseccomp compares the pointer.)
+    fn alternatives(&self, default: Verdict) -> Vec<Alternative> {
         let verdict = self.rule.verdict;
-        let equal = |value| Check::new(0, oci::runtime_spec::SeccompOperator::Equal, u64::from(value));
+        let equal = |value| Check::new(0, SeccompOperator::Equal, u64::from(value));
         match self.mux {
+            Some(_) if !self.rule.any_of.is_empty() && verdict.severity() > default.severity() => Vec::new(),
             Some(call) => vec![Alternative { checks: vec![equal(call)], verdict }],
             None => self.rule.any_of.iter().map(|checks| Alternative { checks: checks.clone(), verdict }).collect(),
         }

@@ -340,6 +340,18 @@ fn multiplexed_calls_of_32_bit_x86_follow_the_rule_of_their_name() {
     assert_eq!(on(&program, Arch::X86, "socketcall", &[3]), ALLOW);
     assert_eq!(on(&program, Arch::X86, "ipc", &[21]), EPERM);
     assert_eq!(on(&program, Arch::X86, "ipc", &[22]), ALLOW);
+    // What is allowed under a condition that cannot be seen is not allowed.
+    let program = self::program(json!({
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "architectures": ["SCMP_ARCH_X86"],
+        "syscalls": [
+            {"names": ["connect"], "action": "SCMP_ACT_ALLOW"},
+            {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "op": "SCMP_CMP_EQ", "value": 1}]},
+        ],
+    }));
+    assert_eq!(on(&program, Arch::X86, "socket", &[1]), ALLOW);
+    assert_eq!(on(&program, Arch::X86, "socketcall", &[1]), EPERM);
+    assert_eq!(on(&program, Arch::X86, "socketcall", &[3]), ALLOW);
 }
 
 #[test]
@@ -581,6 +593,7 @@ fn capabilities_open_their_calls() {
     ] {
         assert_eq!(native(&default(&caps(&[cap])), name, &[]), ALLOW, "{name} with {cap}");
         assert_eq!(native(&default(&caps(&[])), name, &[]), EPERM, "{name} without {cap}");
+        assert_eq!(native(&default(&caps(&[cap])), "clone", &[0x11]), ALLOW, "fork with {cap}");
     }
     let old = default::compile_default(&[], KernelVersion::new(4, 7), Arch::X86_64).unwrap();
     assert_eq!(native(&old, "ptrace", &[]), EPERM);

@@ -176,7 +176,13 @@ fn what_dead_operations_left_is_collected() {
     std::fs::write(dead.join("x"), "").unwrap();
     let stray = store.root().join("content/sha256").join(Digest::of(b"stray").hex());
     std::fs::write(&stray, "stray").unwrap();
+    let half = store.root().join("images/.NAMES.json.12");
+    std::fs::write(&half, "{").unwrap();
+    let broken = store.root().join("snapshots").join(Digest::of(b"broken").hex());
+    std::fs::create_dir(&broken).unwrap();
+    std::fs::write(broken.join("meta.json"), "{").unwrap();
     let freed = store.gc(NOBODY).unwrap();
-    assert_eq!((freed.bytes, freed.layers.len()), (5, 0));
+    assert_eq!((freed.bytes, freed.layers.len()), (5, 1));
     assert_eq!(store.counts(), (3, 2, 0));
+    assert!(!half.exists());
 }

@@ -13,7 +13,7 @@ pub(super) fn main(_globals: &Globals, _args: &[OsString]) -> Result<i32, Failur
     let document = json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": oci::runtime_spec::VERSION,
-        "hooks": ["poststart", "poststop"],
+        "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": runtime::mount_options(),
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],

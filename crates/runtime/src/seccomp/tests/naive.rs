@@ -27,6 +27,7 @@ pub(super) fn compare(profile: &Seccomp, program: &Program, host: Arch) {
 
 /// The rules of each number, those behind a multiplexed call as a comparison with its first argument.
 fn rules(profile: &Seccomp, arch: Arch) -> BTreeMap<u32, Vec<SeccompRule>> {
+    let default = value(profile.default_action, profile.default_errno_ret);
     let mut found = BTreeMap::<u32, Vec<SeccompRule>>::new();
     for rule in &profile.syscalls {
         let bare = SeccompRule { names: Vec::new(), ..rule.clone() };
@@ -35,7 +36,9 @@ fn rules(profile: &Seccomp, arch: Arch) -> BTreeMap<u32, Vec<SeccompRule>> {
             if let Some(number) = syscalls::number(row, arch) {
                 found.entry(number).or_default().push(bare.clone());
             }
-            if let Some((mux, call)) = syscalls::multiplexed(name).filter(|_| arch == Arch::X86) {
+            let looser = severity(value(rule.action, rule.errno_ret)) > severity(default);
+            let visible = arch == Arch::X86 && (rule.args.is_empty() || !looser);
+            if let Some((mux, call)) = syscalls::multiplexed(name).filter(|_| visible) {
                 let arg = SeccompArg { index: 0, value: u64::from(call), value_two: 0, op: SeccompOperator::Equal };
                 found.entry(mux).or_default().push(SeccompRule { args: vec![arg], ..bare.clone() });
             }
@@ -95,7 +98,7 @@ fn verdict(profile: &Seccomp, arch: Arch, rules: &[SeccompRule], args: &[u64; 6]
         return value(always.action, always.errno_ret);
     }
     let strictest = rules().filter(|rule| applies(rule, arch, args)).map(|rule| value(rule.action, rule.errno_ret));
-    strictest.min_by_key(|verdict| (verdict & 0xffff_0000) as i32).unwrap_or(default)
+    strictest.min_by_key(|verdict| severity(*verdict)).unwrap_or(default)
 }
 
 fn applies(rule: &SeccompRule, arch: Arch, args: &[u64; 6]) -> bool {
@@ -127,6 +130,10 @@ fn value(action: SeccompAction, errno: Option<u32>) -> u32 {
         SeccompAction::Log => LOG,
         SeccompAction::Notify => NOTIFY,
     }
+}
+
+fn severity(verdict: u32) -> i32 {
+    (verdict & 0xffff_0000) as i32
 }
 
 /// Small numbers in no order: xorshift.
