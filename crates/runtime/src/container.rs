@@ -15,7 +15,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use oci::runtime_spec::{Spec, State, Status, VERSION};
+use oci::runtime_spec::{Resources, Spec, State, Status, VERSION};
 use serde::{Deserialize, Serialize};
 use stdx::atomic_write::{Durability, atomic_write};
 use stdx::{Context, Error, Kind, Result};
@@ -185,6 +185,14 @@ impl Container {
             return Err(Error::conflict(format!("container \"{}\" is not {wanted:?}", self.id).to_lowercase()));
         }
         self.cgroup()?.freeze(frozen)
+    }
+
+    /// Changes limits of a container that has not stopped; gives warnings.
+    pub fn update(&self, resources: &Resources) -> Result<Vec<String>> {
+        if self.status() == Status::Stopped {
+            return Err(Error::conflict(format!("cannot update container \"{}\": it has stopped", self.id)));
+        }
+        self.cgroup()?.update(resources)
     }
 
     /// Removes a stopped container; with `force` any, which is killed first.

@@ -165,7 +165,10 @@ impl<'a> Plan<'a> {
 pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> {
     // 1. decide
     let plan = decide(config)?;
-    let resources = plan.linux.resources.clone().unwrap_or_default();
+    let mut resources = plan.linux.resources.clone().unwrap_or_default();
+    if !resources.devices.is_empty() {
+        resources.devices.extend(devices::default_rules());
+    }
     // 2. make the control groups and set the limits
     let mut undo = Undo { cgroup: Some(config.cgroup), pidfd: None };
     let mut warnings = config.cgroup.create(&resources)?;

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use oci::runtime_spec::{Device, DeviceType, Linux};
+use oci::runtime_spec::{Device, DeviceRule, DeviceType, Linux};
 use rustix::fs::{FileType, Gid, Mode, Uid, chmodat, makedev, mknodat};
 use stdx::{Context, Result};
 use sys::Errno;
@@ -29,6 +29,17 @@ const LINKS: [(&str, &str); 6] = [
     ("/dev/stderr", "/proc/self/fd/2"),
     ("/dev/core", "/proc/kcore"),
 ];
+
+/// What every container may do, whatever else its rules deny: make nodes of any device, use the default ones and
+/// terminals. As in other runtimes these rules follow those of the configuration.
+pub(crate) fn default_rules() -> Vec<DeviceRule> {
+    let rule = |typ, major, minor, access: &str| DeviceRule { allow: true, typ: Some(typ), major, minor, access: access.into() };
+    let mut rules = vec![rule(DeviceType::Char, None, None, "m"), rule(DeviceType::Block, None, None, "m")];
+    let defaults = DEFAULTS.iter().map(|&(_, major, minor)| (Some(major), Some(minor)));
+    let terminals = [(Some(5), Some(2)), (Some(136), None)];
+    rules.extend(defaults.chain(terminals).map(|(major, minor)| rule(DeviceType::Char, major, minor, "rwm")));
+    rules
+}
 
 /// The devices of a container, the default ones first; one asked for replaces a default of the same path.
 pub(crate) fn plan(linux: &Linux) -> Vec<Device> {

@@ -7,7 +7,7 @@
 //!                       default_program ───┘
 //! ```
 //!
-//! Meaning and corner cases are those of libseccomp as runc uses it ([`policy`] and [`layout`] name them), the code is
+//! Meaning and corner cases are those of libseccomp as runc uses it (`policy.rs` and `layout.rs` name them), the code is
 //! not: a balanced tree over ranges of numbers instead of a list, so that a call costs a handful of comparisons and
 //! loading the filter fractions of a millisecond.
 //!

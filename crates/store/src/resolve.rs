@@ -81,6 +81,8 @@ mod tests {
         names.images.insert(id("dead"), Record { removed: true, ..Record::default() });
         names.names.insert(Reference::parse_tagged("repo").unwrap(), id("abc1"));
         names.names.insert(Reference::parse_tagged("abc1").unwrap(), id("abc2"));
+        // A name that looks like another image's id must not stand in for it.
+        names.names.insert(Reference::parse(&id("abc1").to_string()).unwrap(), id("abc2"));
         names
     }
 

@@ -14,6 +14,7 @@ mod spec;
 mod start;
 mod state;
 mod streams;
+mod update;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -65,7 +66,7 @@ impl Globals {
 
 type Run = fn(&Globals, &[OsString]) -> Result<i32, Failure>;
 
-const COMMANDS: [(&str, &str, Run); 13] = [
+const COMMANDS: [(&str, &str, Run); 14] = [
     ("create", "create a container", create::main),
     ("delete", "delete any resources held by the container", delete::main),
     ("exec", "execute a new process inside the container", exec::main),
@@ -79,10 +80,11 @@ const COMMANDS: [(&str, &str, Run); 13] = [
     ("spec", "create a new specification file", spec::main),
     ("start", "execute the user-defined process in a created container", start::main),
     ("state", "output the state of a container", state::main),
+    ("update", "update container resource constraints", update::main),
 ];
 
 /// What runc has and this runtime does not yet: refused by name.
-const LATER: [&str; 4] = ["update", "events", "checkpoint", "restore"];
+const LATER: [&str; 3] = ["events", "checkpoint", "restore"];
 
 /// Runs the command that the arguments name.
 pub(crate) fn main(args: &[OsString]) -> Result<i32, Failure> {

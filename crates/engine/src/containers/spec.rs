@@ -338,7 +338,7 @@ fn user_mount(mount: &Mount, user_namespace: bool) -> SpecMount {
     }
 }
 
-/// What may be done to devices: nothing, but making nodes of any, and using the usual ones and those asked for.
+/// What may be done to devices: nothing but what the runtime allows every container, and using those asked for.
 fn device_rules(options: &Options, facts: &Facts) -> Vec<DeviceRule> {
     let rule = |allow, typ, major, minor, access: &str| DeviceRule {
         allow,
@@ -350,26 +350,11 @@ fn device_rules(options: &Options, facts: &Facts) -> Vec<DeviceRule> {
     if options.privileged {
         return vec![rule(true, DeviceType::All, None, None, "rwm")];
     }
-    let usual = [
-        (None, None, "m"),
-        (Some(1), Some(3), "rwm"),
-        (Some(1), Some(5), "rwm"),
-        (Some(1), Some(7), "rwm"),
-        (Some(1), Some(8), "rwm"),
-        (Some(1), Some(9), "rwm"),
-        (Some(5), Some(0), "rwm"),
-        (Some(5), Some(2), "rwm"),
-        (Some(136), None, "rwm"),
-    ];
-    let mut rules =
-        vec![rule(false, DeviceType::All, None, None, "rwm"), rule(true, DeviceType::Block, None, None, "m")];
-    rules.extend(usual.map(|(major, minor, access)| rule(true, DeviceType::Char, major, minor, access)));
-    rules.extend(
-        facts
-            .devices
-            .iter()
-            .map(|(device, access)| rule(true, device.typ, Some(device.major), Some(device.minor), access)),
-    );
+    let mut rules = vec![rule(false, DeviceType::All, None, None, "rwm")];
+    let asked = |(device, access): &(SpecDevice, String)| {
+        rule(true, device.typ, Some(device.major), Some(device.minor), access)
+    };
+    rules.extend(facts.devices.iter().map(asked));
     rules.extend(options.device_rules.iter().cloned());
     rules
 }

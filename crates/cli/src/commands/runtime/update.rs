@@ -1,0 +1,106 @@
+//! `tare runtime update`.
+
+use std::ffi::OsString;
+use std::io::Read;
+
+use oci::runtime_spec::{Cpu, Memory, Pids, Resources};
+use stdx::{Context, Kind, Result};
+
+use super::Globals;
+use crate::error::Failure;
+
+/// Larger documents are refused.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Update container resource constraints
+#[derive(clap::Parser, Debug)]
+#[command(name = "tare runtime update")]
+struct Args {
+    /// A file with the resources to set, as in the configuration; - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    resources: Option<String>,
+    /// CPU period, in microseconds
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_period: Option<u64>,
+    /// CPU time in each period, in microseconds
+    #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
+    cpu_quota: Option<i64>,
+    /// CPU time saved up for bursts, in microseconds
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_burst: Option<u64>,
+    /// CPU shares (relative weight)
+    #[arg(long, value_name = "SHARES")]
+    cpu_share: Option<u64>,
+    /// Period of the real-time limit, in microseconds
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_rt_period: Option<u64>,
+    /// Real-time CPU time in each period, in microseconds
+    #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
+    cpu_rt_runtime: Option<i64>,
+    /// CPUs to use
+    #[arg(long, value_name = "LIST")]
+    cpuset_cpus: Option<String>,
+    /// Memory nodes to use
+    #[arg(long, value_name = "LIST")]
+    cpuset_mems: Option<String>,
+    /// Memory limit, in bytes
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    memory: Option<i64>,
+    /// Memory reservation, in bytes
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    memory_reservation: Option<i64>,
+    /// Limit of memory and swap together, in bytes
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    memory_swap: Option<i64>,
+    /// Limit of processes and threads
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pids_limit: Option<i64>,
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
+    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
+    let resources = match &args.resources {
+        Some(path) => read(path)?,
+        None => of_options(&args),
+    };
+    let warnings = globals.container(&args.id)?.update(&resources)?;
+    super::warn(&warnings);
+    Ok(0)
+}
+
+fn read(path: &str) -> Result<Resources> {
+    let mut bytes = Vec::new();
+    let read = match path {
+        "-" => std::io::stdin().take(MAX_BYTES).read_to_end(&mut bytes),
+        path => std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes)),
+    };
+    read.context(|| format!("cannot read resources from \"{path}\""))?;
+    let parsed = serde_json::from_slice(&bytes).context(|| format!("cannot parse resources from \"{path}\""));
+    parsed.map_err(|error| error.kinded(Kind::Invalid))
+}
+
+fn of_options(args: &Args) -> Resources {
+    Resources {
+        cpu: Some(Cpu {
+            shares: args.cpu_share,
+            quota: args.cpu_quota,
+            period: args.cpu_period,
+            burst: args.cpu_burst,
+            realtime_runtime: args.cpu_rt_runtime,
+            realtime_period: args.cpu_rt_period,
+            cpus: args.cpuset_cpus.clone(),
+            mems: args.cpuset_mems.clone(),
+            ..Cpu::default()
+        }),
+        memory: Some(Memory {
+            limit: args.memory,
+            reservation: args.memory_reservation,
+            swap: args.memory_swap,
+            ..Memory::default()
+        }),
+        pids: args.pids_limit.map(|limit| Pids { limit: Some(limit) }),
+        ..Resources::default()
+    }
+}
