@@ -4,7 +4,7 @@
 //! nothing that a later one would take for an image.
 
 mod busybox;
-mod debian;
+pub(crate) mod debian;
 
 use std::fs;
 use std::path::{Path, PathBuf};

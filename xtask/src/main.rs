@@ -1,4 +1,4 @@
-//! The project's own tools, one module a lane: `cargo xtask tidy|fixtures|test|bench|demo`. Each lane installs by itself
+//! The project's own tools, one module a lane: `cargo xtask tidy|fixtures|test|bench|demo|vm`. Each lane installs by itself
 //! what it needs. The Makefile calls them; nothing in the product does.
 
 // These are programs for a terminal: they print, and the lint that keeps libraries silent is not for them.
@@ -12,12 +12,13 @@ mod fixtures;
 mod measure;
 mod test;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
 use stdx::{Error, Result};
 
-const USAGE: &str = "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [--check] | demo";
+const USAGE: &str = "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [--check] | demo | vm [plain|systemd] [FILTER…]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +39,7 @@ fn lane(arguments: &[String]) -> Result<()> {
         "test" => test::run(rest),
         "bench" => measure::run(rest),
         "demo" => demo::run(),
+        "vm" => vm::run(rest),
         _ => Err(Error::invalid(USAGE)),
     }
 }

@@ -36,6 +36,10 @@ const DRAIN_ROUNDS: usize = 1024;
 ///
 /// Returns when everything is over; the caller then executes what [`Outcome`] says.
 pub fn main(dir: &Path) -> Result<Outcome> {
+    // Whoever waits for the end of a pipe of our starter's must not wait for us.
+    sys::fds::close_inherited_from(3).context(|| "cannot close the descriptors".into())?;
+    // Executed through a descriptor, this process would go by that number in process lists.
+    let _ = rustix::thread::set_name(c"tare");
     let first = sys::fds::take_inherited(0).ok_or_else(|| Error::invalid("a monitor is started by the engine"))?;
     // Number 0 is free again, and the next file opened would get it: the program's own streams must not be confused.
     let null = open_null()?;

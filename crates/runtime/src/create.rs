@@ -26,8 +26,8 @@ use sys::clone::{Cloned, clone3};
 use sys::mount::Mount;
 
 use crate::cgroup::Cgroup;
-use crate::mounts::Planned;
 use crate::launch::Launch;
+use crate::mounts::Planned;
 use crate::namespaces;
 use crate::sync::{Channel, Failure, FailureKind, FromInit, ToInit};
 use crate::{devices, hooks, init, mounts, rootfs, seccomp, userns};

@@ -33,7 +33,13 @@ const LINKS: [(&str, &str); 6] = [
 /// What every container may do, whatever else its rules deny: make nodes of any device, use the default ones and
 /// terminals. As in other runtimes these rules follow those of the configuration.
 pub(crate) fn default_rules() -> Vec<DeviceRule> {
-    let rule = |typ, major, minor, access: &str| DeviceRule { allow: true, typ: Some(typ), major, minor, access: access.into() };
+    let rule = |typ, major, minor, access: &str| DeviceRule {
+        allow: true,
+        typ: Some(typ),
+        major,
+        minor,
+        access: access.into(),
+    };
     let mut rules = vec![rule(DeviceType::Char, None, None, "m"), rule(DeviceType::Block, None, None, "m")];
     let defaults = DEFAULTS.iter().map(|&(_, major, minor)| (Some(major), Some(minor)));
     let terminals = [(Some(5), Some(2)), (Some(136), None)];

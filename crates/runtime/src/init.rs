@@ -30,11 +30,7 @@ pub(crate) fn run(plan: &Plan<'_>, entrance: &Entrance, mut channel: Channel) ->
     sys::process::exit_now(1)
 }
 
-fn steps(
-    plan: &Plan<'_>,
-    entrance: &Entrance,
-    channel: &mut Channel,
-) -> std::result::Result<Infallible, Failure> {
+fn steps(plan: &Plan<'_>, entrance: &Entrance, channel: &mut Channel) -> std::result::Result<Infallible, Failure> {
     // 4. before anything else that could be counted or limited
     entrance.enter()?;
     // 5. wait until the creator has mapped the ids

@@ -24,5 +24,5 @@ mod rootfs;
 mod sync;
 mod users;
 
-pub use mounts::mount_options;
 pub use create::{Config, Created, Stdio, create};
+pub use mounts::mount_options;

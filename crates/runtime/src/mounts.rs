@@ -52,13 +52,36 @@ enum Meaning {
 /// The options of a mount that are known, for `features`.
 pub fn mount_options() -> Vec<String> {
     const PLAIN: [&str; 24] = [
-        "async", "atime", "bind", "defaults", "dev", "diratime", "exec", "idmap", "noatime", "nodev", "nodiratime",
-        "noexec", "norelatime", "nostrictatime", "nosuid", "nosymfollow", "rbind", "relatime", "ridmap", "ro", "rw",
-        "strictatime", "suid", "symfollow",
+        "async",
+        "atime",
+        "bind",
+        "defaults",
+        "dev",
+        "diratime",
+        "exec",
+        "idmap",
+        "noatime",
+        "nodev",
+        "nodiratime",
+        "noexec",
+        "norelatime",
+        "nostrictatime",
+        "nosuid",
+        "nosymfollow",
+        "rbind",
+        "relatime",
+        "ridmap",
+        "ro",
+        "rw",
+        "strictatime",
+        "suid",
+        "symfollow",
     ];
     let recursive = PLAIN.iter().filter(|option| meaning(option).is_some()).map(|option| format!("r{option}"));
-    let propagation = ["private", "shared", "slave", "unbindable"].iter().flat_map(|p| [(*p).to_owned(), format!("r{p}")]);
-    let mut all: Vec<String> = PLAIN.iter().map(|&option| option.to_owned()).chain(recursive).chain(propagation).collect();
+    let propagation =
+        ["private", "shared", "slave", "unbindable"].iter().flat_map(|p| [(*p).to_owned(), format!("r{p}")]);
+    let mut all: Vec<String> =
+        PLAIN.iter().map(|&option| option.to_owned()).chain(recursive).chain(propagation).collect();
     all.push("tmpcopyup".into());
     all.sort();
     all

@@ -12,6 +12,13 @@ pub fn close_on_exec_from(first: RawFd) -> Result<()> {
     Ok(())
 }
 
+/// Closes every descriptor from `first` on. For the beginning of a program, before it owns any: what is open then was
+/// left by whoever started it, and would be kept open for as long as it lives.
+pub fn close_inherited_from(first: RawFd) -> Result<()> {
+    // SAFETY: by the contract above nobody in this process owns one of them.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first as libc::c_uint, libc::c_uint::MAX, 0) }).map(drop)
+}
+
 /// Makes `target` (0, 1 or 2, or a number agreed on with the next program) a copy of `fd` that survives exec.
 pub fn inherit_as(fd: BorrowedFd<'_>, target: RawFd) -> Result<()> {
     if fd.as_raw_fd() == target {

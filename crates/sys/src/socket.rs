@@ -4,11 +4,11 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+pub use rustix::net::SocketType;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketAddrUnix, SocketFlags, bind, connect, listen, recvmsg, sendmsg, socket_with, socketpair,
 };
-pub use rustix::net::SocketType;
 
 use crate::{Errno, Result};
 

@@ -85,6 +85,8 @@ fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
         End::Exited(code) => {
             if record.options.auto_remove {
                 connection.send(&Request::Bye)?;
+                // The monitor waits for its clients to leave, and the removal for the monitor.
+                drop(connection);
                 remove::clean_up(engine, &record.id)?;
             }
             Ok(code)

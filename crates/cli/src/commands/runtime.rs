@@ -20,8 +20,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
-use runtime::create::CreateError;
 use runtime::container::Container;
+use runtime::create::CreateError;
 use stdx::{Error, Result};
 
 use crate::error::Failure;
@@ -41,7 +41,8 @@ pub(crate) struct Globals {
 impl Globals {
     /// The directory of the containers.
     fn root(&self) -> PathBuf {
-        let usual = || std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|_| !rustix::process::geteuid().is_root());
+        let usual =
+            || std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|_| !rustix::process::geteuid().is_root());
         self.root.clone().unwrap_or_else(|| usual().unwrap_or_else(|| "/run".into()).join("tare-runtime"))
     }
 
@@ -91,7 +92,8 @@ pub(crate) fn main(args: &[OsString]) -> Result<i32, Failure> {
     let (globals, rest) = split(args)?;
     let name = rest.first().and_then(|arg| arg.to_str()).unwrap_or_default();
     if matches!(name, "" | "help" | "-h" | "--help") {
-        let mut text = "Usage:  tare runtime [--root DIR] [--log FILE] [--log-format text|json] COMMAND\n\nCommands:\n".to_owned();
+        let mut text =
+            "Usage:  tare runtime [--root DIR] [--log FILE] [--log-format text|json] COMMAND\n\nCommands:\n".to_owned();
         COMMANDS.iter().for_each(|(name, about, _)| text.push_str(&format!("  {name:10} {about}\n")));
         out(&text);
         return Ok(0);
@@ -121,14 +123,16 @@ fn split(args: &[OsString]) -> Result<(Globals, &[OsString]), Failure> {
         let Some(text) = rest.first().and_then(|arg| arg.to_str()).filter(|text| text.starts_with("--")) else {
             return Ok((globals, rest));
         };
-        let (name, mut value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value.to_owned())));
+        let (name, mut value) =
+            text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value.to_owned())));
         if matches!(name, "--help" | "--version") {
             return Ok((globals, rest));
         }
         rest = &rest[1..];
         let flag = matches!(name, "--debug" | "--systemd-cgroup");
         if !flag && value.is_none() {
-            let (next, more) = rest.split_first().ok_or_else(|| Failure::usage(format!("option \"{name}\" needs a value")))?;
+            let (next, more) =
+                rest.split_first().ok_or_else(|| Failure::usage(format!("option \"{name}\" needs a value")))?;
             value = Some(next.to_string_lossy().into_owned());
             rest = more;
         }

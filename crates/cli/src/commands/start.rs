@@ -69,6 +69,7 @@ fn start_attached(engine: &Engine, args: &Args, name: &str) -> Result<i32, Failu
         End::Exited(code) => {
             if record.options.auto_remove {
                 connection.send(&Request::Bye)?;
+                drop(connection);
                 remove::clean_up(engine, &record.id)?;
             }
             Ok(code)

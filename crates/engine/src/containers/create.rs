@@ -18,11 +18,12 @@ const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
 /// Makes a container from `options`.
 pub fn create(engine: &Engine, options: Options) -> Result<Record> {
     check(&options)?;
+    // Opens the store first: an unusable data root is found before anything is made in it. While it is held, an image that
+    // is removed at this moment keeps its layers.
+    let _hold = engine.store()?.hold()?;
     let (image, defaults) = images::resolve(engine, &options.image, options.platform.as_deref())?;
     let process = decide_process(&options, &defaults)?;
     let id = id::random_hex(32);
-    // Opens the store first: an unusable data root is found before anything is made in it.
-    engine.store()?;
     // Names and ranges of ids are unique among complete containers: from the choice to the rename nobody else chooses.
     let _lock = names::lock(engine)?;
     let name = names::reserve(engine, options.name.as_deref(), &id)?;
@@ -54,7 +55,7 @@ pub(crate) fn sweep(engine: &Engine) {
     let Ok(entries) = std::fs::read_dir(engine.dirs().unfinished()) else { return };
     for entry in entries.flatten() {
         // What cannot be removed now is tried again by the next creation.
-        let _ = std::fs::remove_dir_all(entry.path());
+        let _ = stdx::remove_tree::remove_tree(&entry.path());
     }
 }
 

@@ -91,6 +91,8 @@ fn take(engine: &Engine, name: &str, id: &str) -> Result<bool> {
                 if holder(engine, name)?.is_some() {
                     return Ok(false);
                 }
+                // Left by a creation that was killed, or a removal: nobody but us, who hold the lock, is creating.
+                release(engine, name)?;
             }
             Err(error) => return Err(error).context(|| format!("cannot reserve the name \"{name}\"")),
         }
@@ -98,18 +100,14 @@ fn take(engine: &Engine, name: &str, id: &str) -> Result<bool> {
     Ok(false)
 }
 
-/// The container that has `name`. A name left by a container that was never finished, or already removed, is given up.
+/// The container that has `name`; none while that container is still being created, or if it is gone.
 pub(crate) fn holder(engine: &Engine, name: &str) -> Result<Option<String>> {
     let path = engine.dirs().names().join(name);
     let id = match fs::read_link(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         id => id.context(|| format!("cannot read the name \"{name}\""))?.to_string_lossy().into_owned(),
     };
-    if engine.dirs().container(&id).exists() {
-        return Ok(Some(id));
-    }
-    release(engine, name)?;
-    Ok(None)
+    Ok(engine.dirs().container(&id).exists().then_some(id))
 }
 
 /// The name of container `id`, found among all.

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
 
 use monitor::config::lock_path;
 use runtime::cgroup::Cgroup;
 use stdx::flock::Flock;
+use stdx::remove_tree::remove_tree;
 use stdx::{Context, Error, Kind, Result};
 
 use crate::Engine;
@@ -80,15 +80,8 @@ fn delete_files(engine: &Engine, id: &str, cgroup: &dyn Cgroup, name: Option<&st
     if let Some(name) = name {
         names::release(engine, name)?;
     }
-    remove_tree(&gone).context(|| format!("cannot remove the files of container {id}"))?;
-    remove_tree(&run_dir).context(|| format!("cannot remove {run_dir:?}"))?;
+    remove_tree(&gone)?;
+    remove_tree(&run_dir)?;
     drop(monitor);
     Ok(())
-}
-
-fn remove_tree(path: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
 }

@@ -60,7 +60,8 @@ impl Forward {
         if detached {
             return Ok(Self(None));
         }
-        let numbers: Vec<i32> = (1..32).filter(|number| ![9, 11, 13, 17, 18, 19, 20, 21, 22].contains(number)).collect();
+        let numbers: Vec<i32> =
+            (1..32).filter(|number| ![9, 11, 13, 17, 18, 19, 20, 21, 22].contains(number)).collect();
         Ok(Self(Some(SignalFd::new(&numbers).context(|| "cannot collect signals".into())?)))
     }
 }
@@ -112,7 +113,8 @@ pub(super) fn wait(
             }
         }
     }
-    let status = waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED).context(|| "cannot wait for the process".into())?;
+    let status =
+        waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED).context(|| "cannot wait for the process".into())?;
     let status = status.ok_or_else(|| Error::conflict("the process has no status"))?;
     Ok(status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(255))
 }
