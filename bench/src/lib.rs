@@ -54,7 +54,7 @@ pub fn run(inputs: &Inputs) -> Result<bool> {
     let scratch = Scratch::new(&inputs.scratch)?;
     let rootfs = scratch.unpack(&inputs.busybox)?;
     let engines = engines::installed(&inputs.tare, &inputs.busybox, &scratch)?;
-    let programs = runtimes::installed(&inputs.floor, &rootfs, &scratch)?;
+    let programs = runtimes::installed(&inputs.tare, &inputs.floor, &rootfs, &scratch)?;
     let mut figures = beside_floor(&engines[0], &programs[0])?;
     figures.extend(beside_runtimes(&engines[0], &programs)?);
     figures.extend(beside_engines(&engines)?);

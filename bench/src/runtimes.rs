@@ -1,4 +1,4 @@
-//! Programs that run a container and are no engine: the floor, and OCI runtimes.
+//! Programs that run a container and are no engine: the floor, and OCI runtimes, tare's own among them.
 
 use std::fs;
 use std::path::Path;
@@ -30,25 +30,26 @@ impl Program {
 }
 
 /// The floor, then the OCI runtimes that work here.
-pub(crate) fn installed(floor: &Path, rootfs: &Path, scratch: &Scratch) -> Result<Vec<Program>> {
+pub(crate) fn installed(tare: &Path, floor: &Path, rootfs: &Path, scratch: &Scratch) -> Result<Vec<Program>> {
     let (floor, rootfs) = (floor.to_string_lossy(), rootfs.to_string_lossy());
     let upper = scratch.data("floor")?;
     let mut programs = vec![Program::new(budget::FLOOR, &[&floor, &upper.to_string_lossy(), &rootfs, "true"])];
     match bundle(&rootfs, scratch) {
-        Ok(bundle) => programs.extend(runtimes(&bundle, &scratch.run)),
+        Ok(bundle) => programs.extend(runtimes(&tare.to_string_lossy(), &bundle, &scratch.run)),
         Err(error) => eprintln!("without OCI runtimes: {error}"),
     }
     Ok(programs)
 }
 
-fn runtimes(bundle: &str, run: &Path) -> Vec<Program> {
+fn runtimes(tare: &str, bundle: &str, run: &Path) -> Vec<Program> {
     let root = run.join("oci").display().to_string();
     let candidates = [
-        Program::new("runc run", &["runc", "--root", &root, "run", "--bundle", bundle, "bench"]),
-        Program::new("crun run", &["crun", "--root", &root, "run", "--bundle", bundle, "bench"]),
+        Program::new(budget::TARE_RUNTIME, &[tare, "runtime", "--root", &root, "run", "--bundle", bundle, "bench"]),
+        Program::new(budget::RUNC, &["runc", "--root", &root, "run", "--bundle", bundle, "bench"]),
+        Program::new(budget::CRUN, &["crun", "--root", &root, "run", "--bundle", bundle, "bench"]),
         // crun refuses a machine that mounts cgroup v2 beside v1: it gets a view without. The shell costs about 1 ms.
         Program::new(
-            "crun run (in a shell)",
+            budget::CRUN_IN_SHELL,
             &[
                 "unshare",
                 "--mount",
@@ -60,8 +61,8 @@ fn runtimes(bundle: &str, run: &Path) -> Vec<Program> {
     ];
     let mut working: Vec<Program> =
         candidates.into_iter().filter(|p| sample::quiet(&mut p.command()).is_ok()).collect();
-    if working.iter().any(|program| program.name == "crun run") {
-        working.retain(|program| program.name != "crun run (in a shell)");
+    if working.iter().any(|program| program.name == budget::CRUN) {
+        working.retain(|program| program.name != budget::CRUN_IN_SHELL);
     }
     working
 }

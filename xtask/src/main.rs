@@ -18,7 +18,8 @@ use std::process::ExitCode;
 
 use stdx::{Error, Result};
 
-const USAGE: &str = "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [--check] | demo | vm [plain|systemd] [FILTER…]";
+const USAGE: &str =
+    "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [--check] | demo | vm [plain|systemd] [FILTER…]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

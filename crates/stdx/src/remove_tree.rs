@@ -26,9 +26,15 @@ pub fn remove_tree_at(dir: impl AsFd, name: impl Arg + Copy) -> io::Result<()> {
         Err(Errno::ISDIR) => {}
         Err(errno) => return Err(errno),
     }
-    let top = open(dir.as_fd(), name)?;
+    let top = match open(dir.as_fd(), name) {
+        Err(Errno::NOENT) => return Ok(()),
+        top => top?,
+    };
     while clear(top.as_fd(), top.as_fd(), 0)? {}
-    unlinkat(&dir, name, AtFlags::REMOVEDIR)
+    match unlinkat(&dir, name, AtFlags::REMOVEDIR) {
+        Err(Errno::NOENT) => Ok(()),
+        result => result,
+    }
 }
 
 fn open(dir: BorrowedFd<'_>, name: impl Arg) -> io::Result<OwnedFd> {
@@ -49,19 +55,27 @@ fn clear(top: BorrowedFd<'_>, dir: BorrowedFd<'_>, depth: u32) -> io::Result<boo
 }
 
 fn clear_entry(top: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr, depth: u32) -> io::Result<bool> {
+    // Two processes may be removing the same tree: what the other was faster with is done.
+    let done = |result: io::Result<()>| match result {
+        Ok(()) | Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    };
     match unlinkat(dir, name, AtFlags::empty()) {
         Err(Errno::ISDIR) => {}
-        result => return result.map(|()| false),
+        result => return done(result),
     }
     match unlinkat(dir, name, AtFlags::REMOVEDIR) {
         Err(Errno::NOTEMPTY) => {}
-        result => return result.map(|()| false),
+        result => return done(result),
     }
     if depth == DEPTH {
         return renameat(dir, name, top, format!(".{}", id::random_hex(8))).map(|()| true);
     }
-    let moved = clear(top, open(dir, name)?.as_fd(), depth + 1)?;
-    unlinkat(dir, name, AtFlags::REMOVEDIR)?;
+    let moved = match open(dir, name) {
+        Err(Errno::NOENT) => return Ok(false),
+        opened => clear(top, opened?.as_fd(), depth + 1)?,
+    };
+    done(unlinkat(dir, name, AtFlags::REMOVEDIR))?;
     Ok(moved)
 }
 

@@ -199,37 +199,77 @@ pub fn overlay(
     overlay: &Overlay,
     open_layer: &dyn Fn(&Path) -> Result<OwnedFd>,
 ) -> std::result::Result<OwnedFd, (Errno, Option<String>)> {
+    match overlay_of(overlay, open_layer, Layers::AsTheyAre) {
+        // Before 6.15 a detached mount cannot be a layer.
+        Err((Errno::INVAL, log)) => {
+            let first = (Errno::INVAL, log);
+            let again = in_private_namespace(|| overlay_of(overlay, open_layer, Layers::Attached));
+            again
+                .map_err(|errno| (errno, None))?
+                .map_err(|(errno, log)| if log.is_some() { (errno, log) } else { first })
+        }
+        result => result,
+    }
+}
+
+/// How layers that are detached mounts are given to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layers {
+    AsTheyAre,
+    /// Attached first, where nobody sees them: in a mount namespace that is left afterwards.
+    Attached,
+}
+
+fn overlay_of(
+    overlay: &Overlay,
+    open_layer: &dyn Fn(&Path) -> Result<OwnedFd>,
+    layers: Layers,
+) -> std::result::Result<OwnedFd, (Errno, Option<String>)> {
     let bare = |errno| (errno, None);
     let open = |path: &PathBuf| {
         let layer = open_layer(path)?;
         let holds_upper = overlay.upper.as_ref().is_some_and(|(upper, _)| upper.starts_with(path));
-        if holds_upper { detour(layer) } else { Ok(layer) }
+        let layer = if holds_upper { detour(layer, layers)? } else { layer };
+        layers.attach(&layer);
+        Ok(layer)
     };
-    let layers: Vec<OwnedFd> = overlay.lower.iter().map(open).collect::<Result<_>>().map_err(bare)?;
+    let lower: Vec<OwnedFd> = overlay.lower.iter().map(open).collect::<Result<_>>().map_err(bare)?;
     let filesystem = Filesystem::open("overlay").map_err(bare)?;
-    configure_overlay(&filesystem, overlay, &layers).map_err(|errno| (errno, filesystem.log()))?;
-    filesystem.mount(0).map_err(|errno| (errno, filesystem.log()))
+    make_overlay(&filesystem, overlay, &lower).map_err(|errno| (errno, filesystem.log()))
+}
+
+impl Layers {
+    /// What is no detached mount cannot be attached, and need not be.
+    fn attach(self, layer: &OwnedFd) {
+        if self == Self::Attached {
+            let _ = attach_over_root(layer);
+        }
+    }
 }
 
 /// A layer that has the writable layer somewhere below it (`/`, for one) is refused as overlapping. Seen through a
 /// read-only overlay of its own it is another filesystem, whose directories nobody writes to. An overlay without a
 /// writable layer needs a second read-only one: an empty tmpfs.
-fn detour(layer: OwnedFd) -> Result<OwnedFd> {
+fn detour(layer: OwnedFd, layers: Layers) -> Result<OwnedFd> {
     let empty = Filesystem::open("tmpfs")?.mount(attribute::RDONLY)?;
+    layers.attach(&empty);
     let filesystem = Filesystem::open("overlay")?;
     filesystem.set("source", "tare")?;
     // Both are held until the mount is made: closing a detached one dissolves it.
-    let layers = [layer, empty];
-    add_lower_layers(&filesystem, &layers)?;
-    filesystem.mount(attribute::RDONLY)
+    let lower = [layer, empty];
+    match add_lower_layers(&filesystem, &lower)? {
+        Named::Descriptors => filesystem.mount(attribute::RDONLY),
+        Named::Numbers => in_own_descriptors(|| filesystem.mount(attribute::RDONLY)),
+    }
 }
 
-fn configure_overlay(filesystem: &Filesystem, overlay: &Overlay, layers: &[OwnedFd]) -> Result<()> {
+fn make_overlay(filesystem: &Filesystem, overlay: &Overlay, lower: &[OwnedFd]) -> Result<OwnedFd> {
     filesystem.set("source", "tare")?;
-    add_lower_layers(filesystem, layers)?;
+    let named = add_lower_layers(filesystem, lower)?;
+    let mut held = Vec::new();
     if let Some((upper, work)) = &overlay.upper {
-        set_dir(filesystem, "upperdir", upper)?;
-        set_dir(filesystem, "workdir", work)?;
+        held.push(set_dir(filesystem, "upperdir", upper)?);
+        held.push(set_dir(filesystem, "workdir", work)?);
         // A layer must mean the same wherever it is mounted next: no marks that only this overlay understands.
         for key in ["redirect_dir", "metacopy", "index"] {
             filesystem.set(key, "off")?;
@@ -238,38 +278,80 @@ fn configure_overlay(filesystem: &Filesystem, overlay: &Overlay, layers: &[Owned
             filesystem.set_flag("volatile").or_else(|_| filesystem.set("volatile", ""))?;
         }
     }
-    Ok(())
+    match named {
+        Named::Descriptors => filesystem.mount(0),
+        Named::Numbers => in_own_descriptors(|| filesystem.mount(0)),
+    }
+}
+
+/// How the lower layers were given.
+enum Named {
+    Descriptors,
+    /// As names relative to `/proc/self/fd`, which the kernel looks up when the filesystem is created.
+    Numbers,
 }
 
 /// Newest way first: descriptors (6.13), then one option a layer (6.5), then one option for all of them.
-fn add_lower_layers(filesystem: &Filesystem, layers: &[OwnedFd]) -> Result<()> {
+fn add_lower_layers(filesystem: &Filesystem, layers: &[OwnedFd]) -> Result<Named> {
     let Some(first) = layers.first() else { return Err(Errno::INVAL) };
     if filesystem.set_fd("lowerdir+", first.as_fd()).is_ok() {
-        return layers[1..].iter().try_for_each(|layer| filesystem.set_fd("lowerdir+", layer.as_fd()));
+        layers[1..].iter().try_for_each(|layer| filesystem.set_fd("lowerdir+", layer.as_fd()))?;
+        return Ok(Named::Descriptors);
     }
-    let by_number = |layer: &OwnedFd| format!("/proc/self/fd/{}", layer.as_raw_fd());
-    if filesystem.set("lowerdir+", &by_number(first)).is_ok() {
-        return layers[1..].iter().try_for_each(|layer| filesystem.set("lowerdir+", &by_number(layer)));
+    if knows_its_options()? {
+        let by_number = |layer: &OwnedFd| format!("/proc/self/fd/{}", layer.as_raw_fd());
+        layers.iter().try_for_each(|layer| filesystem.set("lowerdir+", &by_number(layer)))?;
+        return Ok(Named::Descriptors);
     }
-    // An option's value is limited to 255 bytes there, so the names are descriptor numbers relative to /proc/self/fd.
+    // An option's value is limited to 255 bytes there: about 70 layers.
     let numbers: Vec<String> = layers.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
-    let before = rustix::fs::open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    filesystem.set("lowerdir", &numbers.join(":")).map_err(|_| Errno::TOOBIG)?;
+    Ok(Named::Numbers)
+}
+
+/// Before 6.5 an overlay's options are only collected, and read when it is created: a wrong one is then an error that
+/// nothing takes back. So it is tried on another one.
+fn knows_its_options() -> Result<bool> {
+    Ok(Filesystem::open("overlay")?.set("no-such-option", "").is_err())
+}
+
+/// `fsconfig` limits a value to 255 bytes, so long paths go through a descriptor. Older kernels look the name up only
+/// when the filesystem is created: the descriptor has to live until then.
+fn set_dir(filesystem: &Filesystem, key: &str, path: &Path) -> Result<OwnedFd> {
+    let fd = rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    if filesystem.set_fd(key, fd.as_fd()).is_err() {
+        filesystem.set(key, &format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+    }
+    Ok(fd)
+}
+
+/// Does something with `/proc/self/fd` for working directory.
+fn in_own_descriptors<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let before = open_path(".")?;
     rustix::process::chdir("/proc/self/fd")?;
-    let result = filesystem.set("lowerdir", &numbers.join(":"));
+    let result = act();
     rustix::process::fchdir(before)?;
     result
 }
 
-/// `fsconfig` limits a value to 255 bytes and the kernel resolves it now, so long paths go through a descriptor.
-fn set_dir(filesystem: &Filesystem, key: &str, path: &Path) -> Result<()> {
-    let fd = rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    if filesystem.set_fd(key, fd.as_fd()).is_ok() {
-        return Ok(());
-    }
-    filesystem.set(key, &format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
-    // Older kernels look the name up only when the filesystem is created: the descriptor has to live until then.
-    std::mem::forget(fd);
-    Ok(())
+/// Does something in a mount namespace that nobody else sees, and comes back to the caller's.
+fn in_private_namespace<T>(act: impl FnOnce() -> T) -> Result<T> {
+    let (root, cwd) = (open_path("/")?, open_path(".")?);
+    let namespace = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    crate::namespace::unshare(crate::namespace::flag::MOUNT)?;
+    // What is mounted on the root directory must not be seen where the original is.
+    let private = Attributes { propagation: attribute::PRIVATE, ..Attributes::default() };
+    let result = open_path("/").and_then(|root| set_attributes(root, &private, false)).map(|()| act());
+    crate::namespace::enter(namespace.as_fd(), crate::namespace::flag::MOUNT)?;
+    // Entering changes both.
+    rustix::process::fchdir(root)?;
+    rustix::process::chroot(".")?;
+    rustix::process::fchdir(cwd)?;
+    result
+}
+
+fn open_path(path: &str) -> Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// `path` as a C string; a NUL inside is an invalid argument to any call.

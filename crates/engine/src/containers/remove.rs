@@ -70,6 +70,8 @@ fn delete_files(engine: &Engine, id: &str, cgroup: &dyn Cgroup, name: Option<&st
     let monitor = Flock::exclusive_existing(&lock_path(&run_dir))?;
     // The monitor has removed it, or nobody has.
     let _ = cgroup.remove();
+    // Before the container is gone: afterwards nobody would know of it.
+    remove_tree(&run_dir)?;
     // Renamed first: from here on it does not exist, however far the removal gets.
     let gone = engine.dirs().unfinished().join(id);
     make_dir(&engine.dirs().unfinished(), 0o711)?;
@@ -81,7 +83,6 @@ fn delete_files(engine: &Engine, id: &str, cgroup: &dyn Cgroup, name: Option<&st
         names::release(engine, name)?;
     }
     remove_tree(&gone)?;
-    remove_tree(&run_dir)?;
     drop(monitor);
     Ok(())
 }
