@@ -43,7 +43,7 @@ finish() {
     exit "$code"
 }
 trap finish EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP PIPE
 
 # CPU time of a container so far, in microseconds.
 cpu_time() {

@@ -16,22 +16,18 @@ pub(crate) fn mask(root: &Root, paths: &[String]) -> Result<()> {
     for path in paths {
         let what = || format!("cannot mask \"{path}\"");
         let Some(target) = existing(root, path).context(what)? else { continue };
-        let cover = if sys::root::file_type(&target).context(what)?.is_dir() {
-            match &empty {
-                Some(first) => mount::clone_tree(first, Path::new(""), false).context(what)?,
-                None => {
-                    let first = empty_dir().context(what)?;
-                    let cover = mount::clone_tree(&first, Path::new(""), false);
-                    // The kernel before 6.15 copies attached mounts only; the first cover is one then.
-                    let cover = if cover.is_ok() { cover } else { empty_dir() };
-                    empty = Some(first);
-                    cover.context(what)?
-                }
-            }
-        } else {
-            mount::clone_tree(null_device(root)?, Path::new(""), false).context(what)?
+        if !sys::root::file_type(&target).context(what)?.is_dir() {
+            let cover = mount::clone_tree(null_device(root)?, Path::new(""), false).context(what)?;
+            mount::attach(cover, target).context(what)?;
+            continue;
+        }
+        let cover = match &empty {
+            Some(first) => mount::clone_tree(first, Path::new(""), false).context(what)?,
+            None => empty_dir().context(what)?,
         };
-        mount::attach(cover, target).context(what)?;
+        mount::attach(&cover, target).context(what)?;
+        // The kernel before 6.15 copies attached mounts only, which the first cover now is.
+        empty.get_or_insert(cover);
     }
     Ok(())
 }

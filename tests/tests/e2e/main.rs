@@ -13,6 +13,7 @@ mod namespaces;
 mod network;
 mod process;
 mod root;
+mod runtime;
 mod security;
 mod streams;
 mod terminal;

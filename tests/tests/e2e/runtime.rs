@@ -1,0 +1,214 @@
+//! `tare runtime`: bundles through the command line that other engines call.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use e2e::{Tare, until};
+
+/// A bundle made of the busybox image, and a runtime with a root of its own.
+struct Bundle<'a> {
+    tare: &'a Tare,
+    dir: PathBuf,
+    id: String,
+}
+
+impl<'a> Bundle<'a> {
+    fn new(tare: &'a Tare, script: &str) -> Self {
+        let dir = tare.dir("bundle");
+        fs::create_dir(dir.join("rootfs")).unwrap();
+        let mut tar = Command::new("tar");
+        tar.arg("-C").arg(dir.join("rootfs")).arg("-xf").arg(e2e::fixture("busybox.tar"));
+        assert!(tar.status().unwrap().success());
+        let bundle = Self { tare, id: format!("e2e-{}", std::process::id()), dir };
+        bundle.ok(&["spec", "--bundle", bundle.dir.to_str().unwrap()]);
+        bundle.change(|config| {
+            config["process"]["terminal"] = false.into();
+            config["process"]["args"] = serde_json::json!(["sh", "-c", script]);
+        });
+        bundle
+    }
+
+    fn change(&self, change: impl Fn(&mut serde_json::Value)) {
+        let path = self.dir.join("config.json");
+        let mut config = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut config);
+        fs::write(path, config.to_string()).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let root = self.tare.run_dir().join("runtime");
+        Command::new(e2e::binary()).arg("runtime").arg("--root").arg(root).args(arguments).output().unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn fails(&self, arguments: &[&str], words: &str) {
+        let output = self.run(arguments);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && text.contains(words), "{arguments:?}: {output:?}");
+    }
+
+    /// `create` with its streams closed: init would hold ours open.
+    fn create(&self) {
+        let root = self.tare.run_dir().join("runtime");
+        let mut command = Command::new(e2e::binary());
+        command.arg("runtime").arg("--root").arg(root).args(["create", "--bundle"]).arg(&self.dir).arg(&self.id);
+        let quiet = std::process::Stdio::null;
+        assert!(command.stdin(quiet()).stdout(quiet()).stderr(quiet()).status().unwrap().success());
+    }
+
+    fn status(&self) -> String {
+        let state: serde_json::Value = serde_json::from_str(&self.ok(&["state", &self.id])).unwrap();
+        state["status"].as_str().unwrap().to_owned()
+    }
+
+    fn cgroups(&self) -> Vec<PathBuf> {
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
+        let own = hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]).map(|dir| dir.join(&self.id));
+        own.filter(|dir| dir.exists()).collect()
+    }
+}
+
+impl Drop for Bundle<'_> {
+    fn drop(&mut self) {
+        self.run(&["delete", "--force", &self.id]);
+    }
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn a_bundle_runs_in_the_foreground() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "echo $$ $(hostname); exit 3");
+    let output = bundle.run(&["run", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id]);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), &b"1 tare\n"[..]), "{output:?}");
+    bundle.fails(&["state", &bundle.id], "does not exist");
+    assert!(bundle.cgroups().is_empty());
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn a_container_goes_through_its_states() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "exec sleep 1000");
+    bundle.create();
+    assert_eq!(bundle.status(), "created");
+    bundle.fails(&["create", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id], "already exists");
+    bundle.ok(&["start", &bundle.id]);
+    assert_eq!(bundle.status(), "running");
+    bundle.fails(&["start", &bundle.id], "already running");
+    bundle.fails(&["delete", &bundle.id], "not stopped");
+    bundle.ok(&["pause", &bundle.id]);
+    assert_eq!(bundle.status(), "paused");
+    bundle.fails(&["exec", &bundle.id, "true"], "paused");
+    bundle.ok(&["resume", &bundle.id]);
+    assert!(bundle.ok(&["list"]).contains(&bundle.id));
+    bundle.ok(&["update", "--pids-limit", "17", &bundle.id]);
+    assert_eq!(
+        bundle.ok(&[
+            "exec",
+            &bundle.id,
+            "sh",
+            "-c",
+            "cat /sys/fs/cgroup/pids*/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; true"
+        ]),
+        "17\n"
+    );
+    bundle.ok(&["kill", &bundle.id, "KILL"]);
+    until("it has stopped", || bundle.status() == "stopped");
+    bundle.fails(&["kill", &bundle.id, "TERM"], "not running");
+    bundle.ok(&["delete", &bundle.id]);
+    assert!(bundle.cgroups().is_empty());
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn another_process_joins_the_container() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "exec sleep 1000");
+    bundle.create();
+    bundle.ok(&["start", &bundle.id]);
+    let seen = bundle.ok(&[
+        "exec",
+        "--env",
+        "A=b",
+        "--user",
+        "5:6",
+        "--cwd",
+        "/tmp",
+        &bundle.id,
+        "sh",
+        "-c",
+        "id -u; id -g; echo $A; pwd; ps -o args",
+    ]);
+    assert!(seen.starts_with("5\n6\nb\n/tmp\n") && seen.contains("sleep 1000"), "{seen}");
+    let own = |name: &str| bundle.ok(&["exec", &bundle.id, "readlink", &format!("/proc/self/ns/{name}")]);
+    for name in ["mnt", "pid", "net", "ipc", "uts", "cgroup"] {
+        assert_eq!(own(name), bundle.ok(&["exec", &bundle.id, "readlink", &format!("/proc/1/ns/{name}")]), "{name}");
+    }
+    assert_eq!(bundle.run(&["exec", &bundle.id, "sh", "-c", "exit 9"]).status.code(), Some(9));
+    bundle.fails(&["exec", &bundle.id, "no-such-program"], "not found");
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn hooks_run_in_their_order_and_place() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "cat /dev/shm/hook");
+    let log = tare.dir("hooks").join("log");
+    let outside = |name: &str| {
+        let script =
+            format!("echo {name} $(readlink /proc/self/ns/uts) $(grep -o '\"status\":\"[a-z]*\"') >>{}", log.display());
+        serde_json::json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }])
+    };
+    bundle.change(|config| {
+        for name in ["prestart", "createRuntime", "createContainer", "poststart", "poststop"] {
+            config["hooks"][name] = outside(name);
+        }
+        config["hooks"]["startContainer"] =
+            serde_json::json!([{ "path": "/bin/sh", "args": ["sh", "-c", "cat >/dev/shm/hook"] }]);
+    });
+    let inside = bundle.ok(&["run", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id]);
+    assert!(inside.contains(&bundle.id), "{inside}");
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
+    let host = fs::read_link("/proc/self/ns/uts").unwrap().display().to_string();
+    let names: Vec<&str> = lines.iter().map(|line| line[0]).collect();
+    assert_eq!(names, ["prestart", "createRuntime", "createContainer", "poststart", "poststop"]);
+    let at_host: Vec<bool> = lines.iter().map(|line| line[1] == host).collect();
+    assert_eq!(at_host, [true, true, false, true, true], "{text}");
+    assert!(lines[0][2].contains("creating") && lines[4][2].contains("stopped"), "{text}");
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn a_failing_hook_leaves_nothing() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "true");
+    let set =
+        |hook: serde_json::Value| bundle.change(|config| config["hooks"]["createRuntime"] = serde_json::json!([hook]));
+    let run = ["run", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id];
+    set(serde_json::json!({ "path": "/bin/sh", "args": ["sh", "-c", "echo told >&2; exit 1"] }));
+    bundle.fails(&run, "told");
+    set(serde_json::json!({ "path": "/bin/sleep", "args": ["sleep", "1000"], "timeout": 1 }));
+    bundle.fails(&run, "did not end");
+    bundle.fails(&["state", &bundle.id], "does not exist");
+    assert!(bundle.cgroups().is_empty());
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn what_is_not_done_is_refused_by_name() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "true");
+    bundle.change(|config| config["linux"]["intelRdt"] = serde_json::json!({ "closID": "x" }));
+    bundle.fails(&["run", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id], "intelRdt");
+    bundle.fails(&["checkpoint", &bundle.id], "not supported");
+    bundle.fails(&["create", "--bundle", "/nowhere", "../evil"], "/nowhere");
+    assert!(!Path::new("/nowhere").exists());
+}
