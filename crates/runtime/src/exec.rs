@@ -22,6 +22,7 @@ use sys::pty::Pty;
 use crate::cgroup::{Cgroup, Entrance};
 use crate::create::{CreateError, Stdio};
 use crate::launch::Launch;
+use crate::scheduling;
 use crate::seccomp::Program;
 use crate::sync::{Channel, FromInit, ToInit};
 
@@ -77,6 +78,9 @@ pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
         die_with_creator: false,
         preserve_fds: config.preserve_fds,
     };
+    let affinity = config.process.exec_cpu_affinity.clone().unwrap_or_default();
+    // Ours is the new process's until it is in its control groups.
+    scheduling::set_affinity(&affinity.initial)?;
     // 2. pid and time
     let (for_child, by_child): (Vec<_>, Vec<_>) =
         namespaces.into_iter().partition(|(_, kind)| matches!(*kind, flag::PID | flag::TIME));
@@ -130,6 +134,8 @@ fn run(launch: &Launch<'_>, entrance: &Entrance, namespaces: &[(OwnedFd, u64)], 
     let steps = || -> std::result::Result<Infallible, crate::sync::Failure> {
         // 4. control groups, namespaces, session
         entrance.enter()?;
+        let affinity = launch.process.exec_cpu_affinity.as_ref();
+        scheduling::set_affinity(affinity.map_or("", |affinity| &affinity.final_))?;
         enter(namespaces)?;
         if namespaces.iter().any(|(_, kind)| *kind == flag::USER) {
             sys::process::set_gid(0)

@@ -17,7 +17,7 @@ use crate::cgroup::Entrance;
 use crate::create::{Plan, Stdio};
 use crate::mounts::Mounter;
 use crate::sync::{Channel, Failure, FromInit, ToInit};
-use crate::{devices, masks, rootfs};
+use crate::{devices, masks, rootfs, scheduling};
 
 /// Runs init to its end.
 pub(crate) fn run(plan: &Plan<'_>, entrance: &Entrance, mut channel: Channel) -> ! {
@@ -48,6 +48,7 @@ fn steps(plan: &Plan<'_>, entrance: &Entrance, channel: &mut Channel) -> std::re
     // 9. terminal, names, limits
     launch.set_streams(terminal, channel)?;
     set_names(plan)?;
+    scheduling::set_personality(plan.linux)?;
     // 10. user and program
     let found = launch.find()?;
     channel.send_from_init(&FromInit::Ready)?;

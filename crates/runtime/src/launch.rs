@@ -13,10 +13,10 @@ use sys::pty::Pty;
 use sys::root::Root;
 
 use crate::create::Stdio;
-use crate::process;
 use crate::seccomp::Program;
 use crate::sync::{Channel, Failure, FromInit};
 use crate::users::{self, Identity};
+use crate::{process, scheduling};
 
 /// A program to become, and how.
 pub(crate) struct Launch<'a> {
@@ -39,7 +39,7 @@ pub(crate) struct Found {
 }
 
 impl Launch<'_> {
-    /// Step 9. The program's first three descriptors, and its resource limits.
+    /// Step 9. The program's first three descriptors, its resource limits and how it is scheduled.
     pub(crate) fn set_streams(&self, terminal: Option<Pty>, channel: &Channel) -> Result<()> {
         let what = || "cannot hand over the standard streams".to_owned();
         match (self.stdio, terminal) {
@@ -61,7 +61,8 @@ impl Launch<'_> {
             // If the creator is gone nobody is left to be told.
             let _ = channel.send_from_init(&FromInit::Warning(warning));
         };
-        process::set_rlimits(&self.process.rlimits, &mut warn)
+        process::set_rlimits(&self.process.rlimits, &mut warn)?;
+        scheduling::apply(self.process)
     }
 
     /// Step 10. Finds user and program inside the current root, and enters the working directory.

@@ -21,6 +21,7 @@ mod mounts;
 mod namespaces;
 mod process;
 mod rootfs;
+mod scheduling;
 mod sync;
 mod users;
 

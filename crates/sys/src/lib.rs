@@ -15,6 +15,7 @@ pub mod proc;
 pub mod process;
 pub mod pty;
 pub mod root;
+pub mod sched;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;

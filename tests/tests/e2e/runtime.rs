@@ -203,6 +203,22 @@ fn a_failing_hook_leaves_nothing() {
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn the_program_is_scheduled_as_asked() {
+    let tare = Tare::empty();
+    // proc(5): field 41 of stat is the policy; uname tells the execution domain.
+    let bundle = Bundle::new(&tare, "cut -d' ' -f41 /proc/self/stat; ionice -p $$; uname -m");
+    bundle.change(|config| {
+        config["process"]["scheduler"] = serde_json::json!({ "policy": "SCHED_BATCH", "nice": 5 });
+        config["process"]["ioPriority"] = serde_json::json!({ "class": "IOPRIO_CLASS_IDLE", "priority": 0 });
+        config["linux"]["personality"] = serde_json::json!({ "domain": "LINUX32" });
+    });
+    let seen = bundle.ok(&["run", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id]);
+    let lines: Vec<&str> = seen.lines().collect();
+    assert!(lines[0] == "3" && lines[1].contains("idle") && !lines[2].contains("64"), "{seen}");
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn what_is_not_done_is_refused_by_name() {
     let tare = Tare::empty();
     let bundle = Bundle::new(&tare, "true");

@@ -128,15 +128,11 @@ fn refuse(spec: &Spec) -> Result<()> {
         ("linux.intelRdt", linux.is_some_and(|linux| linux.intel_rdt.is_some())),
         ("linux.memoryPolicy", linux.is_some_and(|linux| linux.memory_policy.is_some())),
         ("linux.netDevices", linux.is_some_and(|linux| !linux.net_devices.is_empty())),
-        ("linux.personality", linux.is_some_and(|linux| linux.personality.is_some())),
         (
             "linux.mountLabel",
             linux.is_some_and(|linux| linux.mount_label.as_deref().is_some_and(|text| !text.is_empty())),
         ),
         ("linux.resources.rdma", linux.and_then(|linux| linux.resources.as_ref()).is_some_and(|r| !r.rdma.is_empty())),
-        ("process.scheduler", process.is_some_and(|process| process.scheduler.is_some())),
-        ("process.ioPriority", process.is_some_and(|process| process.io_priority.is_some())),
-        ("process.execCPUAffinity", process.is_some_and(|process| process.exec_cpu_affinity.is_some())),
         (
             "process.selinuxLabel",
             process.is_some_and(|p| p.selinux_label.as_deref().is_some_and(|text| !text.is_empty())),

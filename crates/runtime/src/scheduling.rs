@@ -1,0 +1,104 @@
+//! How the program is scheduled (config.md, "Linux Process": `scheduler`, `ioPriority`, `execCPUAffinity`; config-linux.md,
+//! "Personality").
+
+use oci::runtime_spec::{
+    IoPriorityClass, Linux, PersonalityDomain, Process, Scheduler, SchedulerFlag, SchedulerPolicy,
+};
+use stdx::{Context, Error, Result};
+use sys::sched::{self, Scheduling};
+
+/// Step 9, while there are still the rights for it.
+pub(crate) fn apply(process: &Process) -> Result<()> {
+    if let Some(scheduler) = &process.scheduler {
+        sched::set_scheduling(&attributes(scheduler)).context(|| "cannot set the scheduler".into())?;
+    }
+    if let Some(io) = &process.io_priority {
+        let class = match io.class {
+            IoPriorityClass::Realtime => 1,
+            IoPriorityClass::BestEffort => 2,
+            IoPriorityClass::Idle => 3,
+        };
+        let priority = u32::try_from(io.priority).ok().filter(|priority| *priority < 8);
+        let priority =
+            priority.ok_or_else(|| Error::invalid(format!("invalid IO priority {}: 0 to 7", io.priority)))?;
+        sched::set_io_priority(class, priority).context(|| "cannot set the IO priority".into())?;
+    }
+    Ok(())
+}
+
+/// Sets the execution domain, where one is asked for.
+pub(crate) fn set_personality(linux: &Linux) -> Result<()> {
+    let Some(personality) = &linux.personality else { return Ok(()) };
+    if let Some(flag) = personality.flags.first() {
+        return Err(Error::unsupported(format!("personality flag \"{flag}\" is not supported")));
+    }
+    let domain = match personality.domain {
+        PersonalityDomain::Linux => 0,
+        PersonalityDomain::Linux32 => 8,
+    };
+    sched::set_personality(domain).context(|| "cannot set the personality".into())
+}
+
+/// Restricts the process to a list of CPUs such as `0-3,7`; an empty one changes nothing.
+pub(crate) fn set_affinity(list: &str) -> Result<()> {
+    if list.is_empty() {
+        return Ok(());
+    }
+    sched::set_affinity(&cpus(list)?).context(|| format!("cannot run on CPUs \"{list}\""))
+}
+
+fn cpus(list: &str) -> Result<Vec<usize>> {
+    const MAX: usize = 1 << 16;
+    let bad = || Error::invalid(format!("invalid list of CPUs \"{list}\""));
+    let mut all = Vec::new();
+    for part in list.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.trim().parse::<usize>().ok().filter(|&cpu| cpu < MAX).ok_or_else(bad);
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(bad());
+        }
+        all.extend(first..=last);
+    }
+    Ok(all)
+}
+
+fn attributes(scheduler: &Scheduler) -> Scheduling {
+    let flag = |flag: &SchedulerFlag| match flag {
+        SchedulerFlag::ResetOnFork => 0x01,
+        SchedulerFlag::Reclaim => 0x02,
+        SchedulerFlag::DlOverrun => 0x04,
+        SchedulerFlag::KeepPolicy => 0x08,
+        SchedulerFlag::KeepParams => 0x10,
+        SchedulerFlag::UtilClampMin => 0x20,
+        SchedulerFlag::UtilClampMax => 0x40,
+    };
+    Scheduling {
+        policy: match scheduler.policy {
+            SchedulerPolicy::Other => 0,
+            SchedulerPolicy::Fifo => 1,
+            SchedulerPolicy::Rr => 2,
+            SchedulerPolicy::Batch => 3,
+            SchedulerPolicy::Iso => 4,
+            SchedulerPolicy::Idle => 5,
+            SchedulerPolicy::Deadline => 6,
+        },
+        flags: scheduler.flags.iter().map(flag).fold(0, |bits, bit| bits | bit),
+        nice: scheduler.nice.unwrap_or(0),
+        priority: scheduler.priority.and_then(|priority| u32::try_from(priority).ok()).unwrap_or(0),
+        runtime: scheduler.runtime.unwrap_or(0),
+        deadline: scheduler.deadline.unwrap_or(0),
+        period: scheduler.period.unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn lists_of_cpus() {
+        assert_eq!(super::cpus("0-2,5").unwrap(), [0, 1, 2, 5]);
+        for bad in ["", "x", "2-1", "1-", "99999999"] {
+            assert!(super::cpus(bad).is_err(), "{bad}");
+        }
+    }
+}
