@@ -13,6 +13,7 @@ mod exec;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use oci::runtime_spec::{Resources, Spec, State, Status, VERSION};
@@ -101,6 +102,15 @@ impl Container {
     fn init_lives(&self) -> bool {
         sys::proc::start_time(self.init_process_pid) == Ok(self.init_process_start)
             && sys::proc::is_zombie(self.init_process_pid) == Ok(false)
+    }
+
+    /// A handle on init, to wait for its end.
+    pub fn handle(&self) -> Result<OwnedFd> {
+        let gone = || Error::conflict(format!("container \"{}\" is not running", self.id));
+        let pid = rustix::process::Pid::from_raw(self.init_process_pid).ok_or_else(gone)?;
+        let handle = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map_err(|_| gone())?;
+        // Looked at with the handle in hand: from here on the number cannot come to mean another process.
+        if self.init_lives() { Ok(handle) } else { Err(gone()) }
     }
 
     /// Where it is in its life.

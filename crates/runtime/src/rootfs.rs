@@ -1,5 +1,6 @@
 //! The root filesystem of a container, from the value that describes it to `/`.
 
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -26,16 +27,20 @@ pub(crate) fn open(root: &Mount, user_namespace: Option<&OwnedFd>) -> Result<Own
             overlay.lower.len()
         )));
     }
+    let not_mapped = Cell::new(false);
     let open_layer = |path: &Path| match user_namespace {
         None => rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()),
         Some(user_namespace) => {
             let tree = mount::clone_tree(CWD, path, false)?;
-            mount::set_idmap(&tree, user_namespace, false)?;
+            mount::set_idmap(&tree, user_namespace, false).inspect_err(|_| not_mapped.set(true))?;
             Ok(tree)
         }
     };
-    mount::overlay(overlay, &open_layer)
-        .map_err(|(errno, log)| errno_and_log(errno, log, || "cannot join the layers of the root filesystem".into()))
+    mount::overlay(overlay, &open_layer).map_err(|(errno, log)| match not_mapped.get() {
+        true => Error::unsupported("cannot map the owners of the image's files: their filesystem cannot do that")
+            .hint("ext4, XFS and Btrfs can from Linux 5.19 on, tmpfs from 6.3 on"),
+        false => errno_and_log(errno, log, || "cannot join the layers of the root filesystem".into()),
+    })
 }
 
 /// Step 8: cuts the copied mount table off from the host's, so that nothing done here is seen there.

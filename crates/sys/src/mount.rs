@@ -234,8 +234,12 @@ fn overlay_of(
         Ok(layer)
     };
     let lower: Vec<OwnedFd> = overlay.lower.iter().map(open).collect::<Result<_>>().map_err(bare)?;
-    let filesystem = Filesystem::open("overlay").map_err(bare)?;
-    make_overlay(&filesystem, overlay, &lower).map_err(|errno| (errno, filesystem.log()))
+    let Some((upper, work)) = &overlay.upper else { return join(&lower, &[], &[], layers) };
+    let writable = [("upperdir", open_dir(upper).map_err(bare)?), ("workdir", open_dir(work).map_err(bare)?)];
+    // A layer must mean the same wherever it is mounted next: no marks that only this overlay understands.
+    let mut options = vec![("redirect_dir", "off"), ("metacopy", "off"), ("index", "off")];
+    options.extend(overlay.volatile.then_some(("volatile", "")));
+    join(&lower, &writable, &options, layers)
 }
 
 impl Layers {
@@ -253,60 +257,48 @@ impl Layers {
 fn detour(layer: OwnedFd, layers: Layers) -> Result<OwnedFd> {
     let empty = Filesystem::open("tmpfs")?.mount(attribute::RDONLY)?;
     layers.attach(&empty);
-    let filesystem = Filesystem::open("overlay")?;
-    filesystem.set("source", "tare")?;
     // Both are held until the mount is made: closing a detached one dissolves it.
-    let lower = [layer, empty];
-    match add_lower_layers(&filesystem, &lower)? {
-        Named::Descriptors => filesystem.mount(attribute::RDONLY),
-        Named::Numbers => in_own_descriptors(|| filesystem.mount(attribute::RDONLY)),
-    }
+    let overlay = join(&[layer, empty], &[], &[], layers).map_err(|(errno, _)| errno)?;
+    let readonly = Attributes { set: attribute::RDONLY, ..Attributes::default() };
+    set_attributes(&overlay, &readonly, false)?;
+    Ok(overlay)
 }
 
-fn make_overlay(filesystem: &Filesystem, overlay: &Overlay, lower: &[OwnedFd]) -> Result<OwnedFd> {
-    filesystem.set("source", "tare")?;
-    let named = add_lower_layers(filesystem, lower)?;
-    let mut held = Vec::new();
-    if let Some((upper, work)) = &overlay.upper {
-        held.push(set_dir(filesystem, "upperdir", upper)?);
-        held.push(set_dir(filesystem, "workdir", work)?);
-        // A layer must mean the same wherever it is mounted next: no marks that only this overlay understands.
-        for key in ["redirect_dir", "metacopy", "index"] {
-            filesystem.set(key, "off")?;
+/// Newest way first: lower layers as descriptors (6.13), one option a layer (6.5), one page of text for everything.
+fn join(
+    lower: &[OwnedFd],
+    writable: &[(&str, OwnedFd)],
+    options: &[(&str, &str)],
+    layers: Layers,
+) -> std::result::Result<OwnedFd, (Errno, Option<String>)> {
+    let bare = |errno| (errno, None);
+    let filesystem = Filesystem::open("overlay").map_err(bare)?;
+    let first = lower.first().ok_or(bare(Errno::INVAL))?;
+    let by_descriptor = filesystem.set_fd("lowerdir+", first.as_fd()).is_ok();
+    if !by_descriptor && !knows_its_options().map_err(bare)? {
+        return match layers {
+            Layers::AsTheyAre => Err(bare(Errno::INVAL)),
+            Layers::Attached => join_by_text(lower, writable, options).map_err(bare),
+        };
+    }
+    let give = |key: &str, fd: &OwnedFd| {
+        let by_number = || filesystem.set(key, &format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        filesystem.set_fd(key, fd.as_fd()).or_else(|_| by_number())
+    };
+    let configure = || {
+        filesystem.set("source", "tare")?;
+        lower[usize::from(by_descriptor)..].iter().try_for_each(|layer| give("lowerdir+", layer))?;
+        writable.iter().try_for_each(|(key, dir)| give(key, dir))?;
+        for (key, value) in options {
+            if value.is_empty() {
+                filesystem.set_flag(key).or_else(|_| filesystem.set(key, ""))?;
+            } else {
+                filesystem.set(key, value)?;
+            }
         }
-        if overlay.volatile {
-            filesystem.set_flag("volatile").or_else(|_| filesystem.set("volatile", ""))?;
-        }
-    }
-    match named {
-        Named::Descriptors => filesystem.mount(0),
-        Named::Numbers => in_own_descriptors(|| filesystem.mount(0)),
-    }
-}
-
-/// How the lower layers were given.
-enum Named {
-    Descriptors,
-    /// As names relative to `/proc/self/fd`, which the kernel looks up when the filesystem is created.
-    Numbers,
-}
-
-/// Newest way first: descriptors (6.13), then one option a layer (6.5), then one option for all of them.
-fn add_lower_layers(filesystem: &Filesystem, layers: &[OwnedFd]) -> Result<Named> {
-    let Some(first) = layers.first() else { return Err(Errno::INVAL) };
-    if filesystem.set_fd("lowerdir+", first.as_fd()).is_ok() {
-        layers[1..].iter().try_for_each(|layer| filesystem.set_fd("lowerdir+", layer.as_fd()))?;
-        return Ok(Named::Descriptors);
-    }
-    if knows_its_options()? {
-        let by_number = |layer: &OwnedFd| format!("/proc/self/fd/{}", layer.as_raw_fd());
-        layers.iter().try_for_each(|layer| filesystem.set("lowerdir+", &by_number(layer)))?;
-        return Ok(Named::Descriptors);
-    }
-    // An option's value is limited to 255 bytes there: about 70 layers.
-    let numbers: Vec<String> = layers.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
-    filesystem.set("lowerdir", &numbers.join(":")).map_err(|_| Errno::TOOBIG)?;
-    Ok(Named::Numbers)
+        filesystem.mount(0)
+    };
+    configure().map_err(|errno| (errno, filesystem.log()))
 }
 
 /// Before 6.5 an overlay's options are only collected, and read when it is created: a wrong one is then an error that
@@ -315,33 +307,34 @@ fn knows_its_options() -> Result<bool> {
     Ok(Filesystem::open("overlay")?.set("no-such-option", "").is_err())
 }
 
-/// `fsconfig` limits a value to 255 bytes, so long paths go through a descriptor. Older kernels look the name up only
-/// when the filesystem is created: the descriptor has to live until then.
-fn set_dir(filesystem: &Filesystem, key: &str, path: &Path) -> Result<OwnedFd> {
-    let fd = rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    if filesystem.set_fd(key, fd.as_fd()).is_err() {
-        filesystem.set(key, &format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+/// With `mount(2)`, in a namespace of our own, since it makes attached mounts: `fsconfig` has room for 255 bytes an
+/// option there, this for 4,095 bytes in all. The names of layers are descriptor numbers relative to `/proc/self/fd`.
+fn join_by_text(lower: &[OwnedFd], writable: &[(&str, OwnedFd)], options: &[(&str, &str)]) -> Result<OwnedFd> {
+    let place = Filesystem::open("tmpfs")?.mount(0)?;
+    attach_over_root(&place)?;
+    rustix::fs::mkdirat(&place, "root", Mode::from_raw_mode(0o700))?;
+    let numbers: Vec<String> = lower.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
+    let mut text = format!("lowerdir={}", numbers.join(":"));
+    writable.iter().for_each(|(key, dir)| text.push_str(&format!(",{key}={}", dir.as_raw_fd())));
+    for (key, value) in options {
+        let equals = if value.is_empty() { "" } else { "=" };
+        text.push_str(&format!(",{key}{equals}{value}"));
     }
-    Ok(fd)
-}
-
-/// Does something with `/proc/self/fd` for working directory.
-fn in_own_descriptors<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
-    let before = open_path(".")?;
+    let text = CString::new(text).map_err(|_| Errno::INVAL)?;
     rustix::process::chdir("/proc/self/fd")?;
-    let result = act();
-    rustix::process::fchdir(before)?;
-    result
+    let target = format!("{}/root", place.as_raw_fd());
+    rustix::mount::mount("tare", target.as_str(), "overlay", rustix::mount::MountFlags::empty(), text.as_c_str())?;
+    clone_tree(&place, Path::new("root"), false)
 }
 
 /// Does something in a mount namespace that nobody else sees, and comes back to the caller's.
 fn in_private_namespace<T>(act: impl FnOnce() -> T) -> Result<T> {
-    let (root, cwd) = (open_path("/")?, open_path(".")?);
+    let (root, cwd) = (open_dir(Path::new("/"))?, open_dir(Path::new("."))?);
     let namespace = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     crate::namespace::unshare(crate::namespace::flag::MOUNT)?;
     // What is mounted on the root directory must not be seen where the original is.
     let private = Attributes { propagation: attribute::PRIVATE, ..Attributes::default() };
-    let result = open_path("/").and_then(|root| set_attributes(root, &private, false)).map(|()| act());
+    let result = open_dir(Path::new("/")).and_then(|root| set_attributes(root, &private, false)).map(|()| act());
     crate::namespace::enter(namespace.as_fd(), crate::namespace::flag::MOUNT)?;
     // Entering changes both.
     rustix::process::fchdir(root)?;
@@ -350,7 +343,7 @@ fn in_private_namespace<T>(act: impl FnOnce() -> T) -> Result<T> {
     result
 }
 
-fn open_path(path: &str) -> Result<OwnedFd> {
+fn open_dir(path: &Path) -> Result<OwnedFd> {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 

@@ -119,6 +119,8 @@ fn a_container_goes_through_its_states() {
         ]),
         "17\n"
     );
+    let stats: serde_json::Value = serde_json::from_str(&bundle.ok(&["events", "--stats", &bundle.id])).unwrap();
+    assert_eq!(stats["data"]["pids"], serde_json::json!({ "current": 1, "limit": 17 }), "{stats}");
     bundle.ok(&["kill", &bundle.id, "KILL"]);
     until("it has stopped", || bundle.status() == "stopped");
     bundle.fails(&["kill", &bundle.id, "TERM"], "not running");

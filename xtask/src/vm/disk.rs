@@ -38,7 +38,7 @@ After=basic.target tare-vm.service
 pub(super) fn system(dir: &Path) -> Result<PathBuf> {
     ensure(dir, "system.ext4", |path| {
         let tar = path.with_extension("tar");
-        fixtures::debian::bootstrap(&tar, &["systemd", "systemd-sysv"])?;
+        fixtures::debian::bootstrap(&tar, &["systemd", "systemd-sysv", "busybox-static"])?;
         let root = path.with_extension("root");
         remove(&root)?;
         fs::create_dir_all(root.join("vm")).context(|| format!("cannot make {root:?}"))?;

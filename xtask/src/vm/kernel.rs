@@ -14,9 +14,9 @@ use crate::command;
 /// Debian's name and Ubuntu's for the newest kernel that is made for virtual machines.
 const KERNELS: [&str; 2] = ["linux-image-cloud-amd64", "linux-image-virtual"];
 
-/// What the machine needs before it has a disk, and `overlay`, which a container needs. Not every kernel has all of them
-/// as modules.
-const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "ext4", "overlay"];
+/// What the machine needs before it has a disk, and what containers and tests need. Not every kernel has all of them as
+/// modules.
+const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "ext4", "overlay", "fuse"];
 
 const INIT: &str = include_str!("initramfs.sh");
 

@@ -3,6 +3,7 @@
 
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod features;
 mod kill;
@@ -67,9 +68,10 @@ impl Globals {
 
 type Run = fn(&Globals, &[OsString]) -> Result<i32, Failure>;
 
-const COMMANDS: [(&str, &str, Run); 14] = [
+const COMMANDS: [(&str, &str, Run); 15] = [
     ("create", "create a container", create::main),
     ("delete", "delete any resources held by the container", delete::main),
+    ("events", "display container events and statistics", events::main),
     ("exec", "execute a new process inside the container", exec::main),
     ("features", "show the features of this runtime", features::main),
     ("kill", "send a signal to the container's init process", kill::main),
@@ -85,7 +87,7 @@ const COMMANDS: [(&str, &str, Run); 14] = [
 ];
 
 /// What runc has and this runtime does not yet: refused by name.
-const LATER: [&str; 3] = ["events", "checkpoint", "restore"];
+const LATER: [&str; 2] = ["checkpoint", "restore"];
 
 /// Runs the command that the arguments name.
 pub(crate) fn main(args: &[OsString]) -> Result<i32, Failure> {
