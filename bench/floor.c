@@ -105,6 +105,19 @@ static void allow_devices(const char *dir)
         write_file(dir, "devices.allow", rules[i]);
 }
 
+// Whether a hierarchy is to be used: one that controls something, at the first place where it is mounted.
+static int is_wanted(const char *option)
+{
+    if (option && strncmp(option, "name=", 5) == 0)
+        return 0;
+    for (size_t i = 0; i < cgroup_count; i++) {
+        const char *other = cgroups[i].option;
+        if (option ? other && strcmp(option, other) == 0 : !other)
+            return 0;
+    }
+    return 1;
+}
+
 // Finds every hierarchy in the mount table and makes a cgroup in it.
 static void make_cgroups(void)
 {
@@ -114,19 +127,17 @@ static void make_cgroups(void)
         char point[200], *tail = strstr(line, " - cgroup");
         if (!tail || sscanf(line, "%*s %*s %*s %*s %199s", point) != 1)
             continue;
-        struct cgroup *cgroup = &cgroups[cgroup_count++];
-        cgroup->option = strncmp(tail, " - cgroup ", 10) == 0 ? strrchr(tail, ',') + 1 : NULL;
-        if (cgroup->option && strncmp(cgroup->option, "name=", 5) == 0) {
-            // It has no controller: nothing to limit or count.
-            cgroup_count--;
+        const char *option = strncmp(tail, " - cgroup ", 10) == 0 ? strrchr(tail, ',') + 1 : NULL;
+        if (!is_wanted(option))
             continue;
-        }
+        struct cgroup *cgroup = &cgroups[cgroup_count++];
+        cgroup->option = option;
         snprintf(cgroup->name, sizeof cgroup->name, "%s", strrchr(point, '/') + 1);
         snprintf(cgroup->dir, sizeof cgroup->dir, "%s/floor-%d", point, getpid());
         must(mkdir(cgroup->dir, 0755), "make", cgroup->dir);
-        if (cgroup->option && strcmp(cgroup->option, "cpuset") == 0)
+        if (option && strcmp(option, "cpuset") == 0)
             fill_cpuset(cgroup->dir);
-        if (cgroup->option && strcmp(cgroup->option, "devices") == 0)
+        if (option && strcmp(option, "devices") == 0)
             allow_devices(cgroup->dir);
     }
 }

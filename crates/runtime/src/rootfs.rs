@@ -12,11 +12,13 @@ use sys::mount::{self, Attributes, MAX_LOWER_LAYERS, Mount, attribute};
 use crate::mounts::errno_and_log;
 
 /// Step 6: mounts the root, detached. With a user namespace the owners seen in it are shifted.
-pub(crate) fn open(root: &Mount, user_namespace: Option<&OwnedFd>) -> Result<OwnedFd> {
+pub(crate) fn open(root: &Mount, linux: &Linux, user_namespace: Option<&OwnedFd>) -> Result<OwnedFd> {
     let overlay = match root {
         Mount::Bind(dir) => {
             let what = || format!("cannot open root filesystem {dir:?}");
             let tree = mount::clone_path(dir, true).context(what)?;
+            // A copy of a shared mount is its peer, and what has peers cannot become the root.
+            mount::set_attributes(&tree, &separate(linux), true).context(what)?;
             return Ok(tree);
         }
         Mount::Overlay(overlay) => overlay,
@@ -43,15 +45,19 @@ pub(crate) fn open(root: &Mount, user_namespace: Option<&OwnedFd>) -> Result<Own
     })
 }
 
-/// Step 8: cuts the copied mount table off from the host's, so that nothing done here is seen there.
-pub(crate) fn leave_host_mounts(linux: &Linux) -> Result<()> {
+/// Nothing done inside is seen outside; where the configuration asks for it, what is done outside is seen inside.
+fn separate(linux: &Linux) -> Attributes {
     let propagation = match linux.rootfs_propagation {
         Some(Propagation::Shared | Propagation::Rshared | Propagation::Slave | Propagation::Rslave) => attribute::SLAVE,
         _ => attribute::PRIVATE,
     };
-    let attributes = Attributes { propagation, ..Attributes::default() };
+    Attributes { propagation, ..Attributes::default() }
+}
+
+/// Step 8: cuts the copied mount table off from the host's, so that nothing done here is seen there.
+pub(crate) fn leave_host_mounts(linux: &Linux) -> Result<()> {
     rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .and_then(|host| mount::set_attributes(host, &attributes, true))
+        .and_then(|host| mount::set_attributes(host, &separate(linux), true))
         .context(|| "cannot separate the mounts from the host's".into())
 }
 

@@ -1,6 +1,7 @@
 //! The machine's two disks: one with a Debian system, made once, and one with what is tested.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,6 +10,9 @@ use stdx::{Context, Result};
 
 use super::{Boot, ensure, remove};
 use crate::{command, fixtures};
+
+/// Besides the smallest system there is. Tests use the machine's own busybox too.
+const PACKAGES: [&str; 3] = ["systemd", "systemd-sysv", "busybox-static"];
 
 const RUN: &str = include_str!("run.sh");
 const PLAIN: &str = include_str!("plain.sh");
@@ -36,9 +40,12 @@ After=basic.target tare-vm.service
 
 /// The disk with Debian and systemd. Both kinds of machine start from it, and write to a copy that is thrown away.
 pub(super) fn system(dir: &Path) -> Result<PathBuf> {
-    ensure(dir, "system.ext4", |path| {
+    let mut hasher = DefaultHasher::new();
+    (PACKAGES, UNIT, TARGET).hash(&mut hasher);
+    // What is in it is in its name: another recipe makes another disk.
+    ensure(dir, &format!("system-{:016x}.ext4", hasher.finish()), |path| {
         let tar = path.with_extension("tar");
-        fixtures::debian::bootstrap(&tar, &["systemd", "systemd-sysv", "busybox-static"])?;
+        fixtures::debian::bootstrap(&tar, &PACKAGES)?;
         let root = path.with_extension("root");
         remove(&root)?;
         fs::create_dir_all(root.join("vm")).context(|| format!("cannot make {root:?}"))?;

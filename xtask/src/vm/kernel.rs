@@ -30,7 +30,8 @@ pub(super) struct Kernel {
 pub(super) fn make(dir: &Path) -> Result<Kernel> {
     let tree = ensure(dir, "kernel", unpack)?;
     let image = entry(&tree.join("boot"), "vmlinuz-")?;
-    let initramfs = ensure(dir, "initramfs.cpio", |path| initramfs(&tree, path))?;
+    let initramfs = dir.join("initramfs.cpio");
+    make_initramfs(&tree, &initramfs)?;
     Ok(Kernel { image, initramfs })
 }
 
@@ -76,7 +77,7 @@ fn kernel_dependencies(package: &str) -> Vec<String> {
 }
 
 /// The archive that the kernel unpacks as its first root.
-fn initramfs(kernel: &Path, path: &Path) -> Result<()> {
+fn make_initramfs(kernel: &Path, path: &Path) -> Result<()> {
     let root = path.with_extension("root");
     remove(&root)?;
     let what = || format!("cannot make {root:?}");
