@@ -6,9 +6,11 @@ use std::path::Path;
 
 use engine::Engine;
 use engine::containers::attach::Streams;
-use engine::containers::{self, find, prepare, remove, wait};
+use engine::containers::{self, Record, find, prepare, remove, wait};
+use monitor::client::Connection;
 use monitor::protocol::Request;
 use stdx::{Context, Error, Kind, Result};
+use sys::signal::SignalFd;
 
 use crate::container_args::ContainerArgs;
 use crate::error::{ENGINE, Failure};
@@ -68,7 +70,7 @@ fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
         prepared.warnings.iter().for_each(|warning| eprintln!("WARNING: {warning}"));
         prepared.start(&[session.streams.request()])
     });
-    let mut connection = match started {
+    let connection = match started {
         Ok(connection) => connection,
         Err(error) => {
             if record.options.auto_remove {
@@ -81,7 +83,18 @@ fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
         out(&format!("{}\n", record.id));
         return Ok(0);
     }
-    match stream::run(&mut connection, &session, signals)? {
+    stay(engine, &record, connection, &session, signals)
+}
+
+/// Stays with a container until its program ends or the user leaves; a container that was to be removed at its end is.
+pub(super) fn stay(
+    engine: &Engine,
+    record: &Record,
+    mut connection: Connection,
+    session: &Session,
+    signals: SignalFd,
+) -> Result<i32, Failure> {
+    match stream::run(&mut connection, session, signals)? {
         End::Exited(code) => {
             if record.options.auto_remove {
                 connection.send(&Request::Bye)?;
@@ -97,7 +110,7 @@ fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
 }
 
 /// The monitor has gone without saying how the program ended: what is on disk tells, after repair.
-pub(super) fn lost(engine: &Engine, id: &str) -> Result<i32, Failure> {
+fn lost(engine: &Engine, id: &str) -> Result<i32, Failure> {
     match find::find(engine, id) {
         Ok(container) => {
             Failure::new(0, Error::new(Kind::Internal, "the container's monitor died, and the container with it"))

@@ -4,12 +4,11 @@ use std::ffi::OsString;
 
 use engine::Engine;
 use engine::containers::attach::{self, Streams};
-use engine::containers::{find, remove};
-use monitor::protocol::Request;
+use engine::containers::find;
 use stdx::Error;
 
 use crate::error::{Failure, for_each};
-use crate::stream::{self, End, Session};
+use crate::stream::{self, Session};
 use crate::table::out;
 use crate::terminal;
 
@@ -58,23 +57,12 @@ fn start_attached(engine: &Engine, args: &Args, name: &str) -> Result<i32, Failu
     let streams = Streams { stdin: args.interactive && record.options.open_stdin, stdout: true, stderr: true };
     let session = Session { streams, tty: record.options.tty, detach_keys: args.detach_keys.clone(), sig_proxy: true };
     let signals = stream::collect_signals(&session)?;
-    let mut connection = if container.is_running() {
+    let connection = if container.is_running() {
         attach::attach(engine, &container, streams)?
     } else {
         let (connection, warnings) = attach::start(engine, &container, streams, terminal::size())?;
         warnings.iter().for_each(|warning| eprintln!("WARNING: {warning}"));
         connection
     };
-    match stream::run(&mut connection, &session, signals)? {
-        End::Exited(code) => {
-            if record.options.auto_remove {
-                connection.send(&Request::Bye)?;
-                drop(connection);
-                remove::clean_up(engine, &record.id)?;
-            }
-            Ok(code)
-        }
-        End::Detached => Ok(0),
-        End::Lost => super::run::lost(engine, &record.id),
-    }
+    super::run::stay(engine, record, connection, &session, signals)
 }
