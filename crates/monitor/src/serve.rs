@@ -1,14 +1,17 @@
 //! The monitor's life: make the container, wait for the start, move streams until the program ends, write down how.
 
+use std::fs::File;
+use std::io::{Read as _, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use runtime::bundle::Bundle;
 use runtime::cgroup::{self, Cgroup};
 use runtime::create::{CreateError, Created, Started};
 use runtime::{Config as RuntimeConfig, Stdio};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SocketFlags;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use stdx::flock::Flock;
@@ -27,6 +30,9 @@ use crate::stdin::Stdin;
 const CHUNK: usize = 64 << 10;
 /// Large enough for the allocator to map it by itself, so that only the pages that were ever used exist.
 const BUFFER: usize = 256 << 10;
+
+/// How long clients have to say whether they clean up.
+const GOODBYE: Duration = Duration::from_secs(10);
 
 /// A process that ends without closing its streams to everybody (it passed them to somebody outside) is not waited for
 /// longer than it takes to read what is there.
@@ -134,6 +140,9 @@ struct Monitor {
     own_pids: bool,
     /// A client has said that it will clean up.
     bye: bool,
+    /// Tells of want of memory in time, where the group is gone before it can be asked.
+    oom_notice: Option<File>,
+    oom_killed: bool,
 }
 
 /// One of the program's output streams, or its terminal.
@@ -175,8 +184,20 @@ fn prepare(dir: &Path, config: Config) -> std::result::Result<(Monitor, Created)
     let log = config.log.clone().map(Log::open).transpose().context(|| "cannot open the container's log".into())?;
     let own_pids = has_own_pids(&bundle);
     let stdin = Stdin::new(stdin, config.terminal);
-    let monitor =
-        Monitor { config, cgroup, listener, stdin, outputs, log, clients: Vec::new(), process, own_pids, bye: false };
+    let monitor = Monitor {
+        config,
+        oom_notice: cgroup.oom_notice(),
+        cgroup,
+        listener,
+        stdin,
+        outputs,
+        log,
+        clients: Vec::new(),
+        process,
+        own_pids,
+        bye: false,
+        oom_killed: false,
+    };
     Ok((monitor, created))
 }
 
@@ -357,6 +378,8 @@ impl Monitor {
         if let Some(stdin) = &stdin {
             fds.push(PollFd::from_borrowed_fd(*stdin, PollFlags::OUT));
         }
+        let oom_notice = self.oom_notice.as_ref();
+        fds.extend(oom_notice.map(|file| PollFd::new(file, PollFlags::PRI)));
         let outputs = if full { 0 } else { self.outputs.len() };
         fds.extend(self.outputs[..outputs].iter().map(|output| PollFd::new(&output.fd, PollFlags::IN)));
         for client in &self.clients {
@@ -377,6 +400,9 @@ impl Monitor {
         if stdin.is_some() {
             events.next();
         }
+        if oom_notice.is_some() && events.next().is_some_and(|events| !events.is_empty()) {
+            self.note_oom();
+        }
         let from_outputs: Vec<bool> = events.by_ref().take(outputs).map(|events| !events.is_empty()).collect();
         let from_clients: Vec<PollFlags> = events.collect();
         self.stdin.flush();
@@ -386,6 +412,16 @@ impl Monitor {
             self.accept();
         }
         !ended.is_empty()
+    }
+
+    /// The file is read to the end, for it to tell of the next time; one that cannot be read is gone.
+    fn note_oom(&mut self) {
+        let Some(file) = &mut self.oom_notice else { return };
+        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut Vec::new()));
+        self.oom_killed |= self.cgroup.oom_kills() > 0;
+        if self.oom_killed || read.is_err() {
+            self.oom_notice = None;
+        }
     }
 
     fn accept(&mut self) {
@@ -499,17 +535,15 @@ impl Monitor {
             let _ = self.cgroup.kill();
         }
         while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
-        let oom_killed = self.cgroup.oom_kills() > 0;
+        let oom_killed = self.oom_killed || self.cgroup.oom_kills() > 0;
         Exit { exit_code, oom_killed, started_at, finished_at: Timestamp::now(), error: None }
     }
 
-    /// Reads what the program wrote before it ended.
+    /// Reads what the program wrote before it ended. Clients that are slow are not waited for: how the program ended is
+    /// written down first, and what a pipe can still hold is little enough to keep for them.
     fn drain(&mut self, buffer: &mut [u8]) {
         for output in std::mem::take(&mut self.outputs) {
             for _ in 0..DRAIN_ROUNDS {
-                while self.clients.iter().any(Client::is_full) {
-                    self.flush_clients();
-                }
                 if self.read_output(&output, buffer) != Read::Some {
                     break;
                 }
@@ -535,11 +569,14 @@ impl Monitor {
         while self.clients.iter().any(Client::has_outgoing) {
             self.flush_clients();
         }
-        // Who sees the end and has something to say says it; the others just leave.
-        while self.config.cleanup.is_some() && !self.bye && !self.clients.is_empty() {
+        // Who sees the end and has something to say says it; the others just leave. One that does neither, because it was
+        // stopped, cannot keep the container from being removed.
+        let deadline = Instant::now() + GOODBYE;
+        while Instant::now() < deadline && self.config.cleanup.is_some() && !self.bye && !self.clients.is_empty() {
             let mut fds: Vec<PollFd<'_>> =
                 self.clients.iter().map(|client| PollFd::new(client, PollFlags::IN)).collect();
-            let _ = poll(&mut fds, None);
+            let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+            let _ = poll(&mut fds, Some(&second));
             drop(fds);
             let mut bye = false;
             self.clients.retain_mut(|client| {
