@@ -29,9 +29,15 @@ pub fn cgroup_hierarchies() -> Vec<PathBuf> {
     lines.filter_map(|line| line.split(' ').nth(4).map(PathBuf::from)).collect()
 }
 
+/// Whether systemd makes the cgroups of this run's containers.
+pub fn systemd_makes_cgroups() -> bool {
+    std::env::var_os("TARE_CGROUP_DRIVER").is_some_and(|driver| driver == "systemd")
+}
+
 /// The cgroup directories of a container that exist.
 pub fn cgroups_of(id: &str) -> Vec<PathBuf> {
-    let dirs = cgroup_hierarchies().into_iter().map(|hierarchy| hierarchy.join("tare").join(id));
+    let names = [format!("tare/{id}"), format!("system.slice/tare-{id}.scope")];
+    let dirs = cgroup_hierarchies().into_iter().flat_map(|root| names.each_ref().map(|name| root.join(name)));
     dirs.filter(|dir| dir.exists()).collect()
 }
 

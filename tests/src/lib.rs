@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use archive::Archive;
-pub use host::{Cgroups, cgroup_hierarchies, cgroups_of, is_alive, process_field};
+pub use host::{Cgroups, cgroup_hierarchies, cgroups_of, is_alive, process_field, systemd_makes_cgroups};
 pub use outcome::Outcome;
 pub use terminal::Terminal;
 pub use wait::{until, until_some};

@@ -114,7 +114,7 @@ pub(crate) fn dispatch(engine: &Engine, args: &[OsString]) -> Result<i32, Failur
 }
 
 fn help() {
-    let mut text = "Usage:  tare [--root DIR] [--run-root DIR] COMMAND\n\nA container engine that weighs almost nothing.\n\nCommands:\n".to_owned();
+    let mut text = "Usage:  tare [--root DIR] [--run-root DIR] [--cgroup-driver cgroupfs|systemd] COMMAND\n\nA container engine that weighs almost nothing.\n\nCommands:\n".to_owned();
     for command in &COMMANDS {
         text.push_str(&format!("  {:10} {}\n", command.name, command.about));
     }

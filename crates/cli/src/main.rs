@@ -16,7 +16,7 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use engine::{Dirs, Engine};
+use engine::{CgroupDriver, Dirs, Engine};
 use error::Failure;
 
 fn main() {
@@ -42,7 +42,8 @@ fn run(args: &[OsString]) -> Result<i32, Failure> {
         _ => {}
     }
     let (globals, rest) = Globals::split(args)?;
-    let engine = Engine::new(Dirs::choose(globals.root, globals.run_root)?);
+    let cgroup_driver = CgroupDriver::choose(globals.cgroup_driver.as_deref().and_then(Path::to_str))?;
+    let engine = Engine::new(Dirs::choose(globals.root, globals.run_root)?).with_cgroup_driver(cgroup_driver);
     commands::dispatch(&engine, rest)
 }
 
@@ -79,6 +80,7 @@ fn execute_self(args: Vec<String>) -> Result<Infallible, Failure> {
 struct Globals {
     root: Option<PathBuf>,
     run_root: Option<PathBuf>,
+    cgroup_driver: Option<PathBuf>,
 }
 
 impl Globals {
@@ -92,6 +94,7 @@ impl Globals {
             let target = match name {
                 "--root" => &mut globals.root,
                 "--run-root" => &mut globals.run_root,
+                "--cgroup-driver" => &mut globals.cgroup_driver,
                 _ => return Ok((globals, rest)),
             };
             rest = &rest[1..];
@@ -101,7 +104,7 @@ impl Globals {
                     rest = more;
                     Some(PathBuf::from(value))
                 }
-                (None, None) => return Err(Failure::usage(format!("option \"{name}\" needs a directory"))),
+                (None, None) => return Err(Failure::usage(format!("option \"{name}\" needs a value"))),
             };
         }
     }

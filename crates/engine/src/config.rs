@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use stdx::{Context, Error, Result};
 
 /// The two directories of an installation.
@@ -55,6 +56,32 @@ impl Dirs {
     /// The live side of container `id`.
     pub fn container_run(&self, id: &str) -> PathBuf {
         self.run.join("containers").join(id)
+    }
+}
+
+/// Who makes the control groups of containers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupDriver {
+    /// The engine itself, in the file system.
+    #[default]
+    Cgroupfs,
+    /// systemd, as transient scopes.
+    Systemd,
+}
+
+impl CgroupDriver {
+    /// The one asked for, or that of the environment (`TARE_CGROUP_DRIVER`), or the usual one.
+    pub fn choose(asked: Option<&str>) -> Result<Self> {
+        let environment = std::env::var("TARE_CGROUP_DRIVER").ok().filter(|name| !name.is_empty());
+        match asked.or(environment.as_deref()) {
+            None | Some("cgroupfs") => Ok(Self::Cgroupfs),
+            Some("systemd") => Ok(Self::Systemd),
+            Some(other) => {
+                Err(Error::invalid(format!("unknown cgroup driver \"{other}\""))
+                    .hint("it is \"cgroupfs\" or \"systemd\""))
+            }
+        }
     }
 }
 

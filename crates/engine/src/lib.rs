@@ -26,19 +26,30 @@ use std::sync::OnceLock;
 use stdx::Result;
 use store::Store;
 
-pub use config::Dirs;
+pub use config::{CgroupDriver, Dirs};
 
 /// A handle on one installation's directories.
 #[derive(Debug)]
 pub struct Engine {
     dirs: Dirs,
+    cgroup_driver: CgroupDriver,
     store: OnceLock<Store>,
 }
 
 impl Engine {
     /// An engine on `dirs`. Nothing is read or made yet.
     pub fn new(dirs: Dirs) -> Self {
-        Self { dirs, store: OnceLock::new() }
+        Self { dirs, cgroup_driver: CgroupDriver::default(), store: OnceLock::new() }
+    }
+
+    /// The same, with another maker of the control groups of new containers.
+    pub fn with_cgroup_driver(self, cgroup_driver: CgroupDriver) -> Self {
+        Self { cgroup_driver, ..self }
+    }
+
+    /// Who makes the control groups of new containers.
+    pub fn cgroup_driver(&self) -> CgroupDriver {
+        self.cgroup_driver
     }
 
     /// Where everything is.

@@ -535,7 +535,8 @@ impl Monitor {
             let _ = self.cgroup.kill();
         }
         while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
-        let oom_killed = self.oom_killed || self.cgroup.oom_kills() > 0;
+        let killed = exit_code == 128 + sys::signal::KILL;
+        let oom_killed = self.oom_killed || self.cgroup.oom_kills() > 0 || killed && self.cgroup.perhaps_oom_killed();
         Exit { exit_code, oom_killed, started_at, finished_at: Timestamp::now(), error: None }
     }
 

@@ -4,13 +4,18 @@
 //! trait. Which one applies is read from the mount table: a machine with any v1 controller is run as v1, and the v2 tree
 //! such a "hybrid" machine mounts beside it is joined too, for what it can do better (`cgroup.kill`).
 //!
+//! Under version 2 systemd may own the tree: then it makes the group, as a transient scope, and the rest is the same
+//! ([`systemd`]).
+//!
 //! A group is made before the process, joined before the process does anything, each hierarchy written once; it is
-//! removed after the exit status is known. Names are paths below the hierarchy's root: `tare/ID`.
+//! removed after the exit status is known. Names are paths below the hierarchy's root, `tare/ID`, or `SLICE:PREFIX:NAME` for
+//! systemd's unit `PREFIX-NAME.scope`, as other runtimes write it.
 
 mod devices;
 mod file;
 mod layout;
 mod stats;
+mod systemd;
 mod v1;
 mod v2;
 
@@ -51,6 +56,18 @@ pub trait Cgroup {
     /// How often the kernel killed a process inside for want of memory.
     fn oom_kills(&self) -> u64;
 
+    /// Where somebody else removes the group as soon as it is empty: a file that has something exceptional to say
+    /// (`POLLPRI`) when `oom_kills` may have changed. It is to be read to the end each time.
+    fn oom_notice(&self) -> Option<File> {
+        None
+    }
+
+    /// Whether a process that was found killed may have been killed for want of memory, where the group is gone before
+    /// it could be asked: something in it or beside it was, since it was made.
+    fn perhaps_oom_killed(&self) -> bool {
+        self.oom_kills() > 0
+    }
+
     /// What the group has used so far.
     fn stats(&self) -> Result<Stats>;
 
@@ -71,6 +88,9 @@ pub struct Entrance {
     pub clone_into: Option<OwnedFd>,
     /// The `tasks` file of every v1 group, opened by the creator, whose rights count.
     tasks: Vec<File>,
+    /// Keeps the group from being removed while nobody is inside, for as long as this lives.
+    #[expect(dead_code, reason = "held for what its end does")]
+    holder: Option<systemd::Holder>,
 }
 
 impl Entrance {
@@ -96,17 +116,23 @@ pub struct View {
     pub dir: PathBuf,
 }
 
-/// The groups `path` (relative to every hierarchy's root, `tare/ID`) on this machine.
+/// The groups `path` on this machine: relative to every hierarchy's root (`tare/ID`), or `SLICE:PREFIX:NAME`.
 ///
 /// # Errors
-/// A path that leaves the hierarchy, or a machine without control groups.
+/// A path that leaves the hierarchy, or a machine without control groups, or without systemd where that is asked for.
 pub fn at(path: &str) -> Result<Box<dyn Cgroup>> {
+    let layout = Layout::read()?;
+    if let Some(scope) = systemd::Scope::parse(path)? {
+        return match (layout.v1.is_empty(), layout.v2) {
+            (true, Some(root)) => Ok(Box::new(systemd::Systemd::new(root, scope))),
+            _ => Err(Error::unsupported("control groups made by systemd need cgroup version 2 alone")),
+        };
+    }
     let relative = Path::new(path.trim_start_matches('/'));
     let plain = relative.components().all(|component| matches!(component, std::path::Component::Normal(_)));
     if !plain || relative.as_os_str().is_empty() {
         return Err(Error::invalid(format!("invalid cgroup path \"{path}\"")));
     }
-    let layout = Layout::read()?;
     match (layout.v1.is_empty(), layout.v2) {
         (false, v2) => Ok(Box::new(v1::V1::new(layout.v1, v2, relative))),
         (true, Some(root)) => Ok(Box::new(v2::V2::new(root, relative))),

@@ -16,5 +16,7 @@ mod root;
 mod runtime;
 mod security;
 mod streams;
+mod systemd;
 mod terminal;
+mod unified;
 mod volumes;

@@ -20,7 +20,9 @@ impl<'a> Bundle<'a> {
         let mut tar = Command::new("tar");
         tar.arg("-C").arg(dir.join("rootfs")).arg("-xf").arg(e2e::fixture("busybox.tar"));
         assert!(tar.status().unwrap().success());
-        let bundle = Self { tare, id: format!("e2e-{}", std::process::id()), dir };
+        // One program may run several tests at once.
+        let id = tare.run_dir().parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        let bundle = Self { tare, id, dir };
         bundle.ok(&["spec", "--bundle", bundle.dir.to_str().unwrap()]);
         bundle.change(|config| {
             config["process"]["terminal"] = false.into();
@@ -229,4 +231,21 @@ fn what_is_not_done_is_refused_by_name() {
     bundle.fails(&["checkpoint", &bundle.id], "not supported");
     bundle.fails(&["create", "--bundle", "/nowhere", "../evil"], "/nowhere");
     assert!(!Path::new("/nowhere").exists());
+}
+
+#[test]
+#[ignore = "needs cgroup v2: run `make vm`"]
+fn exec_enters_a_group_that_the_container_has_divided() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "exec sleep 1000");
+    bundle.create();
+    bundle.ok(&["start", &bundle.id]);
+    let group = Path::new("/sys/fs/cgroup").join(&bundle.id);
+    let state: serde_json::Value = serde_json::from_str(&bundle.ok(&["state", &bundle.id])).unwrap();
+    fs::create_dir(group.join("payload")).unwrap();
+    fs::write(group.join("payload/cgroup.procs"), state["pid"].to_string()).unwrap();
+    fs::write(group.join("cgroup.subtree_control"), "+pids").unwrap();
+    assert_eq!(bundle.ok(&["exec", &bundle.id, "cat", "/proc/self/cgroup"]).trim(), "0::/payload");
+    bundle.ok(&["delete", "--force", &bundle.id]);
+    assert!(bundle.cgroups().is_empty());
 }

@@ -41,15 +41,16 @@ pub(super) fn run(dir: &Path, boot: &Boot, kernel: &Kernel, system: &Path, paylo
     }
 }
 
-/// Keeps the console's lines and prints those of the tests; gives the exit code that the machine has written.
+/// Keeps the console's lines, each with its second, and prints those of the tests; gives the exit code that the machine has written.
 fn follow(console: impl std::io::Read, log: &Path) -> Result<Option<String>> {
     let mut file = File::create(log).context(|| format!("cannot make {log:?}"))?;
+    let started = Instant::now();
     let mut code = None;
     let mut shown = false;
     for line in BufReader::new(console).split(b'\n') {
         let line = line.context(|| "cannot read the machine's console".into())?;
         let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
-        writeln!(file, "{line}").context(|| format!("cannot write {log:?}"))?;
+        writeln!(file, "{:6.1} {line}", started.elapsed().as_secs_f32()).context(|| format!("cannot write {log:?}"))?;
         shown |= line.starts_with("vm: ");
         match line.strip_prefix("vm: exit code ") {
             Some(number) => code = Some(number.to_owned()),

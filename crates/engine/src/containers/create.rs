@@ -6,18 +6,19 @@ use jiff::Timestamp;
 use oci::image_config::Config as ImageDefaults;
 use stdx::{Context, Error, Result, id};
 
-use crate::Engine;
 use crate::config::make_dir;
 use crate::containers::options::{Namespace, Network, Options, Seccomp, User};
 use crate::containers::record::{Record, RecordProcess};
 use crate::containers::{names, userns};
 use crate::images;
+use crate::{CgroupDriver, Engine};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Makes a container from `options`.
 pub fn create(engine: &Engine, options: Options) -> Result<Record> {
     check(&options)?;
+    check_cgroup_parent(engine, &options)?;
     // Opens the store first: an unusable data root is found before anything is made in it. While it is held, an image that
     // is removed at this moment keeps its layers.
     let _hold = engine.store()?.hold()?;
@@ -35,7 +36,9 @@ pub fn create(engine: &Engine, options: Options) -> Result<Record> {
             User::Host => None,
         };
         make_layer(&unfinished, user_range)?;
-        let record = Record { id, name: name.clone(), created: Timestamp::now(), image, process, options, user_range };
+        let (created, cgroup_driver) = (Timestamp::now(), engine.cgroup_driver());
+        let name = name.clone();
+        let record = Record { id, name, created, image, process, options, user_range, cgroup_driver };
         record.save(&unfinished)?;
         let dir = engine.dirs().container(&record.id);
         make_dir(&engine.dirs().containers(), 0o711)?;
@@ -47,6 +50,17 @@ pub fn create(engine: &Engine, options: Options) -> Result<Record> {
         let _ = std::fs::remove_dir_all(&unfinished);
         let _ = names::release(engine, &name);
     })
+}
+
+/// systemd has no groups but those of its units.
+fn check_cgroup_parent(engine: &Engine, options: &Options) -> Result<()> {
+    let Some(parent) = options.cgroup_parent.as_deref() else { return Ok(()) };
+    let is_slice = parent.ends_with(".slice") && !parent.contains('/');
+    if engine.cgroup_driver() == CgroupDriver::Systemd && !is_slice {
+        return Err(Error::invalid(format!("invalid cgroup parent \"{parent}\""))
+            .hint("with --cgroup-driver=systemd it is the name of a slice, as in \"work.slice\""));
+    }
+    Ok(())
 }
 
 /// Removes what creations and removals that were killed have left. The caller holds the lock of the names, so nobody

@@ -10,8 +10,8 @@ use stdx::atomic_write::{Durability, atomic_write};
 use stdx::flock::Flock;
 use stdx::{Context, Error, Kind, Result};
 
-use crate::Engine;
 use crate::containers::options::Options;
+use crate::{CgroupDriver, Engine};
 
 /// The monitor's state, beside the record.
 pub(crate) const STATE_FILE: &str = "state.json";
@@ -32,6 +32,9 @@ pub struct Record {
     pub options: Options,
     /// The first host id of the range its user namespace maps, if it has one.
     pub user_range: Option<u32>,
+    /// Who makes its control groups, and is to be asked about them for all its life.
+    #[serde(default)]
+    pub cgroup_driver: CgroupDriver,
 }
 
 /// Which image a container stands on.
@@ -103,10 +106,13 @@ impl Record {
         engine.dirs().container(&self.id).join("log")
     }
 
-    /// Its control group, relative to every hierarchy's root.
+    /// Its control group: relative to every hierarchy's root, or slice, prefix and name of systemd's scope.
     pub fn cgroup(&self) -> String {
-        let parent = self.options.cgroup_parent.as_deref().unwrap_or("tare").trim_matches('/');
-        format!("{parent}/{}", self.id)
+        let parent = self.options.cgroup_parent.as_deref();
+        match self.cgroup_driver {
+            CgroupDriver::Cgroupfs => format!("{}/{}", parent.unwrap_or("tare").trim_matches('/'), self.id),
+            CgroupDriver::Systemd => format!("{}:tare:{}", parent.unwrap_or("system.slice"), self.id),
+        }
     }
 
     /// The file whose lock is held by the verb that changes this container.

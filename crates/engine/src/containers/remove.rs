@@ -30,6 +30,8 @@ fn discard(engine: &Engine, id: &str) -> Result<()> {
     let cgroup = runtime::cgroup::at(&format!("tare/{id}"))?;
     // It may have none.
     let _ = cgroup.kill();
+    // Or one of systemd's, which goes with its processes.
+    let _ = runtime::cgroup::at(&format!("system.slice:tare:{id}")).and_then(|scope| scope.kill());
     let name = names::name_of(engine, id)?;
     delete_files(engine, id, cgroup.as_ref(), name.as_deref())
 }

@@ -9,6 +9,7 @@ use oci::runtime_spec::{
 use stdx::{Error, Result};
 use sys::caps;
 
+use crate::CgroupDriver;
 use crate::containers::options::{Mount, MountKind, Namespace, Network, Offset, Options, Seccomp};
 use crate::containers::record::Record;
 use crate::containers::{etc, userns};
@@ -91,7 +92,10 @@ pub fn build(record: &Record, facts: &Facts) -> Result<Spec> {
         gid_mappings: ids,
         sysctl: options.sysctls.clone(),
         resources: Some(resources(options, facts)),
-        cgroups_path: Some(format!("/{}", record.cgroup())),
+        cgroups_path: Some(match record.cgroup_driver {
+            CgroupDriver::Cgroupfs => format!("/{}", record.cgroup()),
+            CgroupDriver::Systemd => record.cgroup(),
+        }),
         namespaces: namespaces(record, facts),
         devices: facts.devices.iter().map(|(device, _)| device.clone()).collect(),
         seccomp,

@@ -249,7 +249,11 @@ impl Cgroup for V1 {
     fn entrance(&self) -> Result<Entrance> {
         let open = |hierarchy: &Hierarchy| file::open_write(&hierarchy.mountpoint.join(&self.path), "tasks");
         let unified = self.unified.as_ref().map(|root| file::open_dir(&root.join(&self.path))).transpose()?;
-        Ok(Entrance { clone_into: unified, tasks: self.hierarchies.iter().map(open).collect::<Result<_>>()? })
+        Ok(Entrance {
+            clone_into: unified,
+            tasks: self.hierarchies.iter().map(open).collect::<Result<_>>()?,
+            holder: None,
+        })
     }
 
     fn pids(&self) -> Result<Vec<i32>> {

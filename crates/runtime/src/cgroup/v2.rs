@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use oci::runtime_spec::{BlockIo, Cpu, DeviceRule, Memory, Resources};
-use stdx::{Context, Error, Result};
+use stdx::{Context, Error, Kind, Result};
 
 use super::{Cgroup, Entrance, Stats, View, devices, file};
 
@@ -22,22 +22,29 @@ impl V2 {
         Self { root, path: path.to_owned() }
     }
 
-    fn dir(&self) -> PathBuf {
+    pub(super) fn dir(&self) -> PathBuf {
         self.root.join(&self.path)
     }
 
-    /// Makes the directories, handing the controllers down to each level.
-    fn make(&self) -> Result<()> {
+    /// Makes the directories, handing the controllers down to each level. Gives what could not be handed down, and why.
+    fn make(&self) -> Result<Option<String>> {
         let mut dir = self.root.clone();
+        let mut missing = None;
         for name in &self.path {
-            enable_controllers(&dir)?;
+            missing = enable_controllers(&dir)?.or(missing);
             dir.push(name);
             match fs::create_dir(&dir) {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 result => result.context(|| format!("cannot make cgroup {dir:?}"))?,
             }
         }
-        Ok(())
+        Ok(missing)
+    }
+
+    /// Sets up a group that exists.
+    pub(super) fn configure(&self, resources: &Resources) -> Result<Vec<String>> {
+        self.set_devices(&resources.devices)?;
+        self.set_limits(resources)
     }
 
     fn set_limits(&self, resources: &Resources) -> Result<Vec<String>> {
@@ -84,19 +91,37 @@ impl V2 {
     }
 }
 
-fn enable_controllers(dir: &Path) -> Result<()> {
+/// Hands on to the groups below `dir` what it has itself. A group that has processes can not ("no internal processes"):
+/// that is a reason why a limit cannot be set later, but nothing that a container without limits would miss.
+fn enable_controllers(dir: &Path) -> Result<Option<String>> {
     let available = file::read(dir, "cgroup.controllers")?;
     let enabled = file::read(dir, "cgroup.subtree_control")?;
-    let missing: Vec<String> = WANTED
+    let wanted = WANTED
         .iter()
         .filter(|name| available.split(' ').any(|other| other == **name))
-        .filter(|name| !enabled.split(' ').any(|other| other == **name))
-        .map(|name| format!("+{name}"))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
+        .filter(|name| !enabled.split(' ').any(|other| other == **name));
+    let enable = |names: &[&str]| {
+        let text: Vec<String> = names.iter().map(|name| format!("+{name}")).collect();
+        file::write(dir, "cgroup.subtree_control", &text.join(" "))
+    };
+    let wanted: Vec<&str> = wanted.copied().collect();
+    if wanted.is_empty() || enable(&wanted).is_ok() {
+        return Ok(None);
     }
-    file::write(dir, "cgroup.subtree_control", &missing.join(" "))
+    // All or none: one that is refused keeps the others back.
+    let refused: Vec<(&str, Error)> =
+        wanted.iter().filter_map(|name| enable(&[name]).err().map(|error| (*name, error))).collect();
+    let Some((_, error)) = refused.first() else { return Ok(None) };
+    let names: Vec<&str> = refused.iter().map(|(name, _)| *name).collect();
+    let names = names.join(", ");
+    Ok(Some(match error.errno() {
+        Some(sys::Errno::BUSY) => {
+            format!(
+                "cgroup {dir:?} has processes of its own, so it cannot hand down {names}: move them to a group below"
+            )
+        }
+        _ => format!("cgroup {dir:?} does not hand down {names}: {error}"),
+    }))
 }
 
 fn set_cpu(dir: &Path, cpu: &Cpu) -> Result<()> {
@@ -128,7 +153,7 @@ fn set_cpu(dir: &Path, cpu: &Cpu) -> Result<()> {
 }
 
 /// Version 1 shares (2–262144, usually 1024) on version 2's scale (1–10000, usually 100), linearly as other runtimes do.
-fn weight_of_shares(shares: u64) -> u64 {
+pub(super) fn weight_of_shares(shares: u64) -> u64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
 }
 
@@ -201,11 +226,33 @@ fn set_block_io(dir: &Path, block_io: &BlockIo) -> Result<()> {
     Ok(())
 }
 
+/// Where a process can enter: a container that has divided its group (systemd does) has no processes in the group itself.
+/// Then it is the group below with the container's oldest process.
+fn inhabited(dir: PathBuf) -> PathBuf {
+    let divided = file::read(&dir, "cgroup.subtree_control").is_ok_and(|controllers| !controllers.is_empty());
+    if !divided {
+        return dir;
+    }
+    let mut oldest: Option<(i32, PathBuf)> = None;
+    let mut pending = file::children(&dir);
+    while let Some(group) = pending.pop() {
+        let pids = file::read(&group, "cgroup.procs").unwrap_or_default();
+        let pid = pids.lines().filter_map(|line| line.parse().ok()).min();
+        pending.extend(file::children(&group));
+        if let Some(pid) = pid.filter(|pid| oldest.as_ref().is_none_or(|(known, _)| pid < known)) {
+            oldest = Some((pid, group));
+        }
+    }
+    oldest.map_or(dir, |(_, group)| group)
+}
+
 impl Cgroup for V2 {
     fn create(&self, resources: &Resources) -> Result<Vec<String>> {
-        self.make()?;
-        self.set_devices(&resources.devices)?;
-        self.set_limits(resources)
+        let missing = self.make()?;
+        self.configure(resources).map_err(|error| match missing {
+            Some(why) if error.kind() == Kind::Unsupported => error.hint(why),
+            _ => error,
+        })
     }
 
     fn update(&self, resources: &Resources) -> Result<Vec<String>> {
@@ -213,7 +260,7 @@ impl Cgroup for V2 {
     }
 
     fn entrance(&self) -> Result<Entrance> {
-        Ok(Entrance { clone_into: Some(file::open_dir(&self.dir())?), tasks: Vec::new() })
+        Ok(Entrance { clone_into: Some(file::open_dir(&inhabited(self.dir()))?), ..Entrance::default() })
     }
 
     fn pids(&self) -> Result<Vec<i32>> {
