@@ -116,6 +116,20 @@ pub struct View {
     pub dir: PathBuf,
 }
 
+/// Whether `path` is one that [`at`] takes, on a machine that has what it needs.
+pub fn check(path: &str) -> Result<()> {
+    if systemd::Scope::parse(path)?.is_some() { Ok(()) } else { relative(path).map(drop) }
+}
+
+fn relative(path: &str) -> Result<&Path> {
+    let relative = Path::new(path.trim_start_matches('/'));
+    let plain = relative.components().all(|component| matches!(component, std::path::Component::Normal(_)));
+    if !plain || relative.as_os_str().is_empty() {
+        return Err(Error::invalid(format!("invalid cgroup path \"{path}\"")));
+    }
+    Ok(relative)
+}
+
 /// The groups `path` on this machine: relative to every hierarchy's root (`tare/ID`), or `SLICE:PREFIX:NAME`.
 ///
 /// # Errors
@@ -128,11 +142,7 @@ pub fn at(path: &str) -> Result<Box<dyn Cgroup>> {
             _ => Err(Error::unsupported("control groups made by systemd need cgroup version 2 alone")),
         };
     }
-    let relative = Path::new(path.trim_start_matches('/'));
-    let plain = relative.components().all(|component| matches!(component, std::path::Component::Normal(_)));
-    if !plain || relative.as_os_str().is_empty() {
-        return Err(Error::invalid(format!("invalid cgroup path \"{path}\"")));
-    }
+    let relative = relative(path)?;
     match (layout.v1.is_empty(), layout.v2) {
         (false, v2) => Ok(Box::new(v1::V1::new(layout.v1, v2, relative))),
         (true, Some(root)) => Ok(Box::new(v2::V2::new(root, relative))),

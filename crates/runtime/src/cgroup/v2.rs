@@ -196,14 +196,15 @@ fn set_memory(dir: &Path, memory: &Memory, warnings: &mut Vec<String>) -> Result
     Ok(())
 }
 
+/// `io.weight` has 1–10000 where blkio and BFQ have 10–1000.
+pub(super) fn io_weight(weight: u16) -> u64 {
+    1 + (u64::from(weight).max(10) - 10) * 9999 / 990
+}
+
 fn set_block_io(dir: &Path, block_io: &BlockIo) -> Result<()> {
     let weight_file =
         ["io.bfq.weight", "io.weight"].into_iter().find(|name| file::exists(dir, name)).unwrap_or("io.weight");
-    // io.weight has 1–10000 where blkio and BFQ have 10–1000.
-    let scaled = |weight: u16| match weight_file {
-        "io.weight" => 1 + (u64::from(weight).max(10) - 10) * 9999 / 990,
-        _ => u64::from(weight),
-    };
+    let scaled = |weight: u16| if weight_file == "io.weight" { io_weight(weight) } else { u64::from(weight) };
     if let Some(weight) = block_io.weight.filter(|&n| n > 0) {
         file::write(dir, weight_file, &scaled(weight).to_string())?;
     }

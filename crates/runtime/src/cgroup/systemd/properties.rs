@@ -3,7 +3,7 @@
 use oci::runtime_spec::{Cpu, Memory, Resources};
 
 use super::bus::Value;
-use crate::cgroup::v2::weight_of_shares;
+use crate::cgroup::v2::{io_weight, weight_of_shares};
 
 type Property = (&'static str, Value);
 
@@ -14,8 +14,26 @@ pub(super) fn of(resources: &Resources) -> impl Iterator<Item = Property> {
     let pids = pids.map(|limit| ("TasksMax", Value::Wide(if limit > 0 { limit.unsigned_abs() } else { u64::MAX })));
     let cpu = resources.cpu.as_ref().map(of_cpu).unwrap_or_default();
     let memory = resources.memory.as_ref().map(of_memory).unwrap_or_default();
-    cpu.into_iter().chain(memory).chain(pids)
+    let weight = resources.block_io.as_ref().and_then(|block_io| block_io.weight).filter(|&n| n > 0);
+    let weight = weight.map(|weight| ("IOWeight", Value::Wide(io_weight(weight))));
+    let unified = UNIFIED.iter().filter_map(|(file, property)| {
+        let text = resources.unified.get(*file)?.trim();
+        let value = if text == "max" { u64::MAX } else { text.parse().ok()? };
+        Some((*property, Value::Wide(value)))
+    });
+    cpu.into_iter().chain(memory).chain(pids).chain(weight).chain(unified.collect::<Vec<_>>())
 }
+
+/// Files that systemd writes again when it reloads, given by their own names.
+const UNIFIED: [(&str, &str); 7] = [
+    ("cpu.weight", "CPUWeight"),
+    ("memory.high", "MemoryHigh"),
+    ("memory.low", "MemoryLow"),
+    ("memory.max", "MemoryMax"),
+    ("memory.min", "MemoryMin"),
+    ("memory.swap.max", "MemorySwapMax"),
+    ("pids.max", "TasksMax"),
+];
 
 fn of_cpu(cpu: &Cpu) -> Vec<Property> {
     let mut properties = Vec::new();
@@ -38,8 +56,8 @@ fn of_cpu(cpu: &Cpu) -> Vec<Property> {
     properties
 }
 
-/// Microseconds of a second: systemd knows whole percents, and rounds down what is given in between, so it gets a percent
-/// more. The file then has the exact value.
+/// Microseconds of a second. systemd keeps whole percents, and rounds down what is given in between, so it gets the next
+/// one. The file then has the exact value, until systemd is reloaded and writes its own.
 fn per_second(quota: i64, period: u64) -> u64 {
     if quota < 0 {
         return u64::MAX;
