@@ -182,6 +182,7 @@ fn values_out_of_range_are_refused() {
         tare.run([option, "busybox", "true"]).fails(125, words);
     }
     tare.run(["--cpus=1", "--cpu-quota=20000", "busybox", "true"]).exits(125);
+    tare.tare(["create", "--cgroup-parent=/../up", "busybox"]).fails(1, "up");
     tare.run(["--memory=64m", "--memory-swap=32m", "busybox", "true"]).exits(125);
     tare.run(["--memory-swap=64m", "busybox", "true"]).exits(125);
     tare.tare(["ps", "-a", "-q"]).prints("");

@@ -22,7 +22,14 @@ fn group(id: &str, file: &str) -> String {
 #[ignore = "needs systemd and cgroup v2: run `make vm`"]
 fn systemd_knows_the_limits_and_keeps_them() {
     let tare = Tare::new();
-    let limits = ["--memory=64m", "--memory-swap=96m", "--blkio-weight=300", "--cpus=0.25", "--pids-limit=77", "--cpuset-cpus=0"];
+    let limits = [
+        "--memory=64m",
+        "--memory-swap=96m",
+        "--blkio-weight=300",
+        "--cpus=0.25",
+        "--pids-limit=77",
+        "--cpuset-cpus=0",
+    ];
     let id = tare.detached(&limits, "mknod /tmp/fuse c 10 229; while :; do cat /tmp/fuse; sleep 1; done");
     let known = [
         ("ActiveState", "active"),

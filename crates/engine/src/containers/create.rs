@@ -18,7 +18,6 @@ const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
 /// Makes a container from `options`.
 pub fn create(engine: &Engine, options: Options) -> Result<Record> {
     check(&options)?;
-    check_cgroup_parent(engine, &options)?;
     // Opens the store first: an unusable data root is found before anything is made in it. While it is held, an image that
     // is removed at this moment keeps its layers.
     let _hold = engine.store()?.hold()?;
@@ -39,6 +38,7 @@ pub fn create(engine: &Engine, options: Options) -> Result<Record> {
         let (created, cgroup_driver) = (Timestamp::now(), engine.cgroup_driver());
         let name = name.clone();
         let record = Record { id, name, created, image, process, options, user_range, cgroup_driver };
+        check_cgroup(&record)?;
         record.save(&unfinished)?;
         let dir = engine.dirs().container(&record.id);
         make_dir(&engine.dirs().containers(), 0o711)?;
@@ -52,15 +52,19 @@ pub fn create(engine: &Engine, options: Options) -> Result<Record> {
     })
 }
 
-/// systemd has no groups but those of its units.
-fn check_cgroup_parent(engine: &Engine, options: &Options) -> Result<()> {
-    let Some(parent) = options.cgroup_parent.as_deref() else { return Ok(()) };
-    let is_slice = parent.ends_with(".slice") && !parent.contains('/');
-    if engine.cgroup_driver() == CgroupDriver::Systemd && !is_slice {
+/// Every later verb asks for the container's groups, its removal too: what cannot be asked for is refused now.
+fn check_cgroup(record: &Record) -> Result<()> {
+    let cgroup = record.cgroup();
+    if record.cgroup_driver == CgroupDriver::Cgroupfs {
+        return runtime::cgroup::check(&cgroup);
+    }
+    // systemd has no groups but those of its units.
+    if let Some(parent) = record.options.cgroup_parent.as_deref().filter(|p| !p.ends_with(".slice") || p.contains('/'))
+    {
         return Err(Error::invalid(format!("invalid cgroup parent \"{parent}\""))
             .hint("with --cgroup-driver=systemd it is the name of a slice, as in \"work.slice\""));
     }
-    Ok(())
+    runtime::cgroup::at(&cgroup).map(drop)
 }
 
 /// Removes what creations and removals that were killed have left. The caller holds the lock of the names, so nobody
