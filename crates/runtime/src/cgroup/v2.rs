@@ -105,23 +105,19 @@ fn enable_controllers(dir: &Path) -> Result<Option<String>> {
         file::write(dir, "cgroup.subtree_control", &text.join(" "))
     };
     let wanted: Vec<&str> = wanted.copied().collect();
-    if wanted.is_empty() || enable(&wanted).is_ok() {
-        return Ok(None);
+    let Some(error) = (!wanted.is_empty()).then(|| enable(&wanted).err()).flatten() else { return Ok(None) };
+    if error.errno() == Some(sys::Errno::BUSY) {
+        // Those that know threads (cpu, pids) would be handed down all the same, and make the groups below unfit for
+        // processes.
+        let names = wanted.join(", ");
+        let why = format!(
+            "cgroup {dir:?} has processes of its own, so it cannot hand down {names}: move them to a group below"
+        );
+        return Ok(Some(why));
     }
     // All or none: one that is refused keeps the others back.
-    let refused: Vec<(&str, Error)> =
-        wanted.iter().filter_map(|name| enable(&[name]).err().map(|error| (*name, error))).collect();
-    let Some((_, error)) = refused.first() else { return Ok(None) };
-    let names: Vec<&str> = refused.iter().map(|(name, _)| *name).collect();
-    let names = names.join(", ");
-    Ok(Some(match error.errno() {
-        Some(sys::Errno::BUSY) => {
-            format!(
-                "cgroup {dir:?} has processes of its own, so it cannot hand down {names}: move them to a group below"
-            )
-        }
-        _ => format!("cgroup {dir:?} does not hand down {names}: {error}"),
-    }))
+    let refused: Vec<&str> = wanted.into_iter().filter(|name| enable(&[name]).is_err()).collect();
+    Ok(Some(format!("cgroup {dir:?} does not hand down {}: {error}", refused.join(", "))))
 }
 
 fn set_cpu(dir: &Path, cpu: &Cpu) -> Result<()> {
