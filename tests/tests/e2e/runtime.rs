@@ -7,14 +7,14 @@ use std::process::{Command, Output};
 use e2e::{Tare, until};
 
 /// A bundle made of the busybox image, and a runtime with a root of its own.
-struct Bundle<'a> {
+pub(crate) struct Bundle<'a> {
     tare: &'a Tare,
-    dir: PathBuf,
-    id: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) id: String,
 }
 
 impl<'a> Bundle<'a> {
-    fn new(tare: &'a Tare, script: &str) -> Self {
+    pub(crate) fn new(tare: &'a Tare, script: &str) -> Self {
         let dir = tare.dir("bundle");
         fs::create_dir(dir.join("rootfs")).unwrap();
         let mut tar = Command::new("tar");
@@ -31,19 +31,19 @@ impl<'a> Bundle<'a> {
         bundle
     }
 
-    fn change(&self, change: impl Fn(&mut serde_json::Value)) {
+    pub(crate) fn change(&self, change: impl Fn(&mut serde_json::Value)) {
         let path = self.dir.join("config.json");
         let mut config = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         change(&mut config);
         fs::write(path, config.to_string()).unwrap();
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let root = self.tare.run_dir().join("runtime");
         Command::new(e2e::binary()).arg("runtime").arg("--root").arg(root).args(arguments).output().unwrap()
     }
 
-    fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()

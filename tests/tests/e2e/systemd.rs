@@ -5,6 +5,8 @@ use std::process::Command;
 
 use e2e::{Outcome, Tare, until};
 
+use crate::runtime::Bundle;
+
 fn property(id: &str, name: &str) -> String {
     let mut systemctl = Command::new("systemctl");
     Outcome::of(systemctl.args(["show", "--value", "-p", name, &unit(id)])).ok().trim().to_owned()
@@ -100,4 +102,26 @@ fn a_stop_of_the_scope_ends_the_container() {
     let id = tare.detached(&[], "trap 'exit 3' TERM; while :; do sleep 0.1; done");
     Outcome::of(Command::new("systemctl").args(["stop", &unit(&id)])).ok();
     assert_eq!(tare.tare(["wait", &id]).ok().trim(), "3");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: run `make vm`"]
+fn a_bundle_names_its_scope() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "cat /proc/1/cgroup /sys/fs/cgroup/pids.max");
+    bundle.change(|config| {
+        config["linux"]["cgroupsPath"] = format!("tare-e2e.slice:bundle:{}", bundle.id).into();
+        config["linux"]["resources"]["pids"] = serde_json::json!({ "limit": 33 });
+        // Without a namespace for them, the host's names are seen.
+        config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "cgroup");
+    });
+    let run = ["--systemd-cgroup", "run", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id];
+    let expected = format!("0::/tare.slice/tare-e2e.slice/bundle-{}.scope\n33\n", bundle.id);
+    assert_eq!(bundle.ok(&run), expected);
+    bundle.change(|config| config["linux"]["cgroupsPath"] = "/a/b".into());
+    let output = bundle.run(&run);
+    assert!(
+        !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("SLICE:PREFIX:NAME"),
+        "{output:?}"
+    );
 }

@@ -19,7 +19,7 @@ pub(super) fn run(dir: &Path, boot: &Boot, kernel: &Kernel, system: &Path, paylo
     qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2G"]);
     qemu.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
     qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(&kernel.initramfs);
-    let arguments = "console=ttyS0 quiet panic=-1 systemd.unit=tare-vm.target systemd.show_status=false";
+    let arguments = "console=ttyS0 loglevel=3 panic=-1 systemd.unit=tare-vm.target systemd.show_status=false";
     qemu.args(["-append", &format!("{arguments} init={}", boot.init)]);
     for (disk, option) in [(system, "snapshot=on"), (payload, "readonly=on")] {
         qemu.args(["-drive", &format!("file={},format=raw,if=virtio,{option}", disk.display())]);

@@ -37,6 +37,8 @@ pub(crate) struct Globals {
     root: Option<PathBuf>,
     log: Option<PathBuf>,
     log_json: bool,
+    /// systemd makes the control groups.
+    systemd: bool,
 }
 
 impl Globals {
@@ -144,10 +146,7 @@ fn split(args: &[OsString]) -> Result<(Globals, &[OsString]), Failure> {
             "--log" => globals.log = Some(value.into()),
             "--log-format" => globals.log_json = value == "json",
             "--debug" | "--rootless" => {}
-            "--systemd-cgroup" if value == "false" => {}
-            "--systemd-cgroup" => {
-                return Err(Failure::new(1, Error::unsupported("option \"--systemd-cgroup\" is not supported yet")));
-            }
+            "--systemd-cgroup" => globals.systemd = value != "false",
             _ => return Err(Failure::usage(format!("unknown option \"{name}\" (hint: see \"tare runtime --help\")"))),
         }
     }

@@ -14,6 +14,7 @@ mod properties;
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -159,7 +160,10 @@ impl Cgroup for Systemd {
     }
 
     fn oom_notice(&self) -> Option<File> {
-        File::open(self.group.dir().join("memory.events")).ok()
+        let mut file = File::open(self.group.dir().join("memory.events")).ok()?;
+        // Until it is read, it has something to say: that it is there.
+        file.read_to_end(&mut Vec::new()).ok()?;
+        Some(file)
     }
 
     fn perhaps_oom_killed(&self) -> bool {

@@ -25,6 +25,8 @@ pub struct CreateOptions {
     pub now: String,
     pub stdio: Stdio,
     pub preserve_fds: u32,
+    /// systemd makes the control group, and the configuration names it as `SLICE:PREFIX:NAME`.
+    pub systemd: bool,
 }
 
 /// Makes a container of `bundle`, kept below `root`. Gives our side of its terminal and the warnings too.
@@ -58,7 +60,10 @@ fn create_in(
     bundle: &Bundle,
     options: CreateOptions,
 ) -> std::result::Result<(Container, Created), CreateError> {
-    let cgroup_path = cgroup_path(&bundle.spec, &options.id)?;
+    let cgroup_path = match options.systemd {
+        true => scope(&bundle.spec, &options.id)?,
+        false => cgroup_path(&bundle.spec, &options.id)?,
+    };
     let cgroup = cgroup::at(&cgroup_path)?;
     let rootfs = bundle.spec.root.as_ref().map(|root| bundle.dir.join(&root.path));
     let rootfs = rootfs.ok_or_else(|| Error::invalid("the configuration has no root"))?;
@@ -104,6 +109,19 @@ fn listen(dir: &Path) -> Result<OwnedFd> {
         .context(|| format!("cannot open the start socket in {dir:?}"))
 }
 
+/// The configuration's `SLICE:PREFIX:NAME`, where the slice may be left out, or a scope named by the id.
+fn scope(spec: &Spec, id: &str) -> Result<String> {
+    const SLICE: &str = "system.slice";
+    let path = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref()).filter(|path| !path.is_empty());
+    let Some(path) = path else { return Ok(format!("{SLICE}:tare:{id}")) };
+    let scope = if path.starts_with(':') { format!("{SLICE}{path}") } else { path.to_owned() };
+    if scope.split(':').count() != 3 || scope.contains('/') || !scope.contains(".slice:") {
+        return Err(Error::invalid(format!("invalid cgroups path \"{path}\" for systemd"))
+            .hint("it must be \"SLICE:PREFIX:NAME\", as in \"system.slice:tare:web\""));
+    }
+    Ok(scope)
+}
+
 /// The configuration's path, or the id. Both mean the same place in every hierarchy.
 fn cgroup_path(spec: &Spec, id: &str) -> Result<String> {
     let path = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.clone()).filter(|path| !path.is_empty());
@@ -117,7 +135,9 @@ fn cgroup_path(spec: &Spec, id: &str) -> Result<String> {
             _ => {}
         }
     }
-    let clean = clean.to_str().filter(|path| !path.is_empty()).map(str::to_owned);
+    let clean = clean.to_str().filter(|path| !path.is_empty());
+    // What would be a scope, were systemd asked, is a name with colons. A slash makes it a path.
+    let clean = clean.map(|path| if path.contains(':') { format!("/{path}") } else { path.to_owned() });
     clean.ok_or_else(|| Error::invalid(format!("invalid cgroups path {path:?}")))
 }
 
@@ -162,7 +182,22 @@ mod tests {
         assert_eq!(path("/a/b").unwrap(), "a/b");
         assert_eq!(path("../../a").unwrap(), "a");
         assert_eq!(path("").unwrap(), "id");
+        assert_eq!(path("system.slice:a:b").unwrap(), "/system.slice:a:b");
         assert!(path("/..").is_err());
+    }
+
+    #[test]
+    fn scopes_have_three_parts() {
+        let scope = |path: &str| {
+            let linux = Linux { cgroups_path: Some(path.into()), ..Linux::default() };
+            super::scope(&Spec { linux: Some(linux), ..Spec::default() }, "id")
+        };
+        assert_eq!(scope("work.slice:a:b").unwrap(), "work.slice:a:b");
+        assert_eq!(scope(":a:b").unwrap(), "system.slice:a:b");
+        assert_eq!(scope("").unwrap(), "system.slice:tare:id");
+        for wrong in ["/a/b", "a:b:c", "a.slice:b", "a.slice:b:../c"] {
+            assert!(scope(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

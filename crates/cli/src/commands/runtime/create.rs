@@ -65,6 +65,7 @@ pub(super) fn create(globals: &Globals, args: &CreateArgs, detached: bool) -> Re
         now: jiff::Timestamp::now().to_string(),
         stdio: streams::stdio(&process)?,
         preserve_fds: args.preserve_fds,
+        systemd: globals.systemd,
     };
     let (container, created) = container::create(&globals.root(), &bundle, options).map_err(super::failure)?;
     let finish = || {

@@ -48,7 +48,9 @@ impl Bus {
         self.stream.set_read_timeout(Some(PATIENCE))?;
         let user = rustix::process::geteuid().as_raw().to_string();
         let hex: String = user.bytes().map(|byte| format!("{byte:02x}")).collect();
-        self.stream.write_all(format!("\0AUTH EXTERNAL {hex}\r\n").as_bytes())?;
+        // "BEGIN" in the same breath: if systemd reads it together with the first call, it leaves that call lying until
+        // something else comes. An answer to the line before it means that both have been read.
+        self.stream.write_all(format!("\0AUTH EXTERNAL {hex}\r\nBEGIN\r\n").as_bytes())?;
         let mut answer = Vec::new();
         // Byte by byte: what follows the line belongs to the first message.
         while !answer.ends_with(b"\r\n") && answer.len() < 1024 {
@@ -59,7 +61,7 @@ impl Bus {
         if !answer.starts_with(b"OK ") {
             return Err(ErrorKind::PermissionDenied.into());
         }
-        self.stream.write_all(b"BEGIN\r\n")
+        Ok(())
     }
 
     /// Makes a scope and returns when it is there. [`Kind::Conflict`]: one of that name is there already.
