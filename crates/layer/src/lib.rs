@@ -2,22 +2,32 @@
 //!
 //! [`decompress`](compress::decompress) → [`unpack`](apply::unpack) (needs nothing of other layers, so layers of an
 //! image may be unpacked at the same time) → [`settle`](apply::Unpacked::settle) upon the layers below.
+//!
+//! And back: [`diff`](diff::diff) makes the tar of a writable layer or a snapshot, [`export`](diff::export) that of a
+//! merged tree.
 
 pub mod apply;
 pub mod compress;
+pub mod diff;
+pub mod ids;
 pub mod limits;
 
+mod attributes;
 mod lower;
 mod metadata;
 mod pax;
 mod sparse;
 mod tar;
 mod tree;
+mod walk;
+mod write;
 
 #[cfg(test)]
 mod testing;
 
 pub use apply::{Applied, Unpacked, unpack};
 pub use compress::{Compression, decompress};
+pub use diff::{Diffed, diff, export};
+pub use ids::IdMaps;
 pub use limits::Limits;
 pub use tar::{Entry, EntryKind, TarReader};

@@ -45,7 +45,16 @@ pub struct Entry {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Bytes of the file, holes included.
     pub size: u64,
-    sparse: Option<Sparse>,
+    pub(crate) sparse: Option<Sparse>,
+}
+
+impl Entry {
+    /// Nothing but its kind.
+    pub(crate) fn of_kind(kind: EntryKind) -> Self {
+        let (path, link, xattrs) = (Vec::new(), Vec::new(), Vec::new());
+        let (mode, uid, gid, mtime, device, size) = (0, 0, 0, (0, 0), (0, 0), 0);
+        Self { path, kind, mode, uid, gid, mtime, link, device, xattrs, size, sparse: None }
+    }
 }
 
 /// A stream of entries, hashed as it is read.

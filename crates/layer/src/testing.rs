@@ -1,4 +1,75 @@
-//! Archives byte by byte: tests need those no honest writer makes.
+//! For tests: directories that go away, what is in them, and archives byte by byte, since no honest writer makes
+//! some of them.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::getxattr;
+use stdx::{Result, id};
+
+use crate::{Applied, Limits};
+
+/// Revision 2, `cap_net_raw=ep`.
+pub(crate) const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Devices, owners and `trusted.` attributes need root: without it a test says so by failing, never by passing.
+pub(crate) struct Scratch(pub(crate) PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        assert!(rustix::process::geteuid().is_root(), "this test needs root: it makes devices and trusted attributes");
+        let path = PathBuf::from("/var/tmp").join(format!("tare-layer-{}", id::random_hex(8)));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        stdx::remove_tree::remove_tree(&self.0).unwrap();
+    }
+}
+
+/// Unpacks into `dir` and settles upon `lowers`.
+pub(crate) fn apply(archive: &[u8], dir: &Path, lowers: &[&Path]) -> Result<Applied> {
+    let lowers: Vec<File> = lowers.iter().map(|lower| File::open(lower).unwrap()).collect();
+    let lowers: Vec<_> = lowers.iter().map(AsFd::as_fd).collect();
+    crate::unpack(archive, File::open(dir).unwrap(), &Limits::default())?.settle(&lowers)
+}
+
+pub(crate) fn names(dir: &Path) -> Vec<OsString> {
+    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
+pub(crate) fn meta(path: impl AsRef<Path>) -> fs::Metadata {
+    fs::symlink_metadata(&path).unwrap_or_else(|error| panic!("{:?}: {error}", path.as_ref()))
+}
+
+pub(crate) fn is_white(path: impl AsRef<Path>) -> bool {
+    meta(&path).file_type().is_char_device() && meta(&path).rdev() == 0
+}
+
+pub(crate) fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 256];
+    let length = getxattr(path, name, &mut value[..]).ok()?;
+    value.truncate(length);
+    Some(value)
+}
+
+pub(crate) fn is_opaque(path: impl AsRef<Path>) -> bool {
+    xattr(path.as_ref(), "trusted.overlay.opaque").as_deref() == Some(b"y")
+}
 
 const BLOCK: usize = 512;
 

@@ -2,70 +2,14 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use oci::Digest;
-use rustix::fs::{XattrFlags, getxattr, setxattr};
+use rustix::fs::{XattrFlags, setxattr};
 use stdx::{Kind, id};
 
 use super::*;
-use crate::testing::Archive;
-
-/// Devices, owners and `trusted.` attributes need root: without it a test says so by failing, never by passing.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        assert!(rustix::process::geteuid().is_root(), "this test needs root: it makes devices and trusted attributes");
-        let path = PathBuf::from("/var/tmp").join(format!("tare-layer-{}", id::random_hex(8)));
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn dir(&self, name: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::create_dir_all(&path).unwrap();
-        path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        stdx::remove_tree::remove_tree(&self.0).unwrap();
-    }
-}
-
-/// Unpacks into `dir` and settles upon `lowers`.
-fn apply(archive: &[u8], dir: &Path, lowers: &[&Path]) -> Result<Applied> {
-    let lowers: Vec<File> = lowers.iter().map(|lower| File::open(lower).unwrap()).collect();
-    let lowers: Vec<_> = lowers.iter().map(AsFd::as_fd).collect();
-    unpack(archive, File::open(dir).unwrap(), &Limits::default())?.settle(&lowers)
-}
-
-fn names(dir: &Path) -> Vec<OsString> {
-    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    names.sort();
-    names
-}
-
-fn meta(path: impl AsRef<Path>) -> fs::Metadata {
-    fs::symlink_metadata(&path).unwrap_or_else(|error| panic!("{:?}: {error}", path.as_ref()))
-}
-
-fn is_white(path: impl AsRef<Path>) -> bool {
-    meta(&path).file_type().is_char_device() && meta(&path).rdev() == 0
-}
-
-fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
-    let mut value = vec![0; 256];
-    let length = getxattr(path, name, &mut value[..]).ok()?;
-    value.truncate(length);
-    Some(value)
-}
-
-fn is_opaque(path: impl AsRef<Path>) -> bool {
-    xattr(path.as_ref(), "trusted.overlay.opaque").as_deref() == Some(b"y")
-}
+use crate::testing::{Archive, CAPABILITY, Scratch, apply, is_opaque, is_white, meta, names, xattr};
 
 #[test]
 fn every_kind_of_file_arrives_with_every_attribute() {
@@ -118,9 +62,6 @@ fn every_kind_of_file_arrives_with_every_attribute() {
     assert!(meta(dir.join("pipe")).file_type().is_fifo());
     assert_eq!((meta(dir.join("theirs")).uid(), meta(dir.join("theirs")).gid()), (12, 34));
 }
-
-/// Revision 2, `cap_net_raw=ep`.
-const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 #[test]
 fn whiteouts_take_the_overlays_form() {
