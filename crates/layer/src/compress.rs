@@ -1,4 +1,4 @@
-//! Compressed or not, seen by the first bytes: the media type and the file name may lie.
+//! Compressed or not, seen by the first bytes: the media type and the file name may lie. And compressing again.
 
 use std::fmt;
 use std::io::{self, BufReader, Chain, Cursor, Read};
@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use stdx::{Context, Result};
 
 use crate::Limits;
+
+mod writer;
+
+pub use writer::{Compressor, compress};
 
 /// Bytes an xz stream may ask for as its dictionary, in KiB: `xz -9` asks for 64 MiB.
 const XZ_MEMORY_KIB: u32 = 128 << 10;

@@ -26,7 +26,7 @@ mod write;
 mod testing;
 
 pub use apply::{Applied, Unpacked, unpack};
-pub use compress::{Compression, decompress};
+pub use compress::{Compression, Compressor, compress, decompress};
 pub use diff::{Diffed, diff, export};
 pub use ids::IdMaps;
 pub use limits::Limits;
