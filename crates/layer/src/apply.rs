@@ -18,15 +18,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use oci::DiffId;
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, ioctl_ficlone, linkat, makedev, mknodat, openat, readlinkat, symlinkat,
+    AtFlags, FileType, Mode, OFlags, Stat, ioctl_ficlone, linkat, makedev, mknodat, openat, readlinkat, symlinkat,
 };
 use rustix::io::Errno;
 use stdx::{Context, Error, Result};
 
+use crate::Limits;
+use crate::lower::{self, Merged};
 use crate::metadata::{Metadata, set_opaque};
 use crate::tar::{Entry, EntryKind, TarReader, lossy};
-use crate::tree::{Tree, is_directory, is_whiteout, split, stat};
-use crate::{Limits, lower};
+use crate::tree::{Tree, is_directory, split};
 
 /// A layer that is complete but for what the layers below contribute.
 #[derive(Debug)]
@@ -197,13 +198,14 @@ impl Unpacked {
         if self.tree.find(path).context(message)?.is_some() || hard_link(&mut self.tree, path, target)? {
             return Ok(());
         }
-        match lower::find(lowers, target).context(message)? {
+        let (target_dir, target_name) = split(target);
+        let merged = Merged::open(lowers, target_dir).context(message)?;
+        match merged.find(target_name).context(message)? {
             Some((dir, found)) if !is_directory(&found) => {
                 let size =
                     if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile { found.st_size } else { 0 };
                 self.applied.size += u64::try_from(size).unwrap_or(0);
-                self.copy_up(&dir, split(target).1, &found, path)
-                    .map_err(|e| Err::<(), _>(e).context(message).unwrap_err())
+                self.copy_up(dir, target_name, &found, path).map_err(|e| Err::<(), _>(e).context(message).unwrap_err())
             }
             _ => Err(Error::corrupt(format!("{}: the target does not exist", message()))),
         }
@@ -243,15 +245,8 @@ impl Unpacked {
     fn hide_lower_roots(&mut self, lowers: &[BorrowedFd<'_>]) -> Result<()> {
         let message = || "cannot hide the layers below".to_owned();
         let root = self.tree.open_dir(b"").context(message)?;
-        for lower in lowers {
-            for entry in Dir::read_from(lower::open_dir(lower, b"").context(message)?).context(message)? {
-                let entry = entry.context(message)?;
-                let name = entry.file_name().to_bytes();
-                let found = stat(lower, name).context(message)?;
-                if name != b"." && name != b".." && !found.as_ref().is_some_and(is_whiteout) {
-                    self.tree.white_out(&root, name)?;
-                }
-            }
+        for name in Merged::open(lowers, b"").and_then(|merged| merged.names()).context(message)? {
+            self.tree.white_out(&root, &name)?;
         }
         Ok(())
     }
@@ -259,9 +254,10 @@ impl Unpacked {
 
 /// What the layers below say about a directory this layer only implies.
 fn lower_metadata(lowers: &[BorrowedFd<'_>], path: &[u8]) -> rustix::io::Result<Metadata> {
-    match lower::find(lowers, path)? {
+    let (dir, name) = split(path);
+    match Merged::open(lowers, dir)?.find(name)? {
         Some((dir, found)) if is_directory(&found) => {
-            Metadata::of_stat(&found).with_xattrs_of(lower::open_dir(dir, split(path).1)?)
+            Metadata::of_stat(&found).with_xattrs_of(lower::open_dir(dir, name)?)
         }
         _ => Ok(Metadata::of_implied_directory()),
     }

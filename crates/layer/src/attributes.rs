@@ -2,6 +2,7 @@
 
 use rustix::fs::{getxattr, listxattr};
 use rustix::io::{self, Errno};
+use rustix::path::Arg;
 
 /// The kernel's limit on one value and on a list of names, in bytes.
 const MAX: usize = 64 << 10;
@@ -32,7 +33,7 @@ impl Reader {
     }
 
     /// All attributes of what `path` names (`/proc/self/fd/N`).
-    pub(crate) fn read(&mut self, path: &str) -> io::Result<Attributes> {
+    pub(crate) fn read(&mut self, path: impl Arg + Copy) -> io::Result<Attributes> {
         let mut found = Attributes::default();
         let length = match listxattr(path, &mut self.names[..]) {
             Ok(length) => length,

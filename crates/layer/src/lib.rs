@@ -4,9 +4,10 @@
 //! image may be unpacked at the same time) → [`settle`](apply::Unpacked::settle) upon the layers below.
 //!
 //! And back: [`diff`](diff::diff) makes the tar of a writable layer or a snapshot, [`export`](diff::export) that of a
-//! merged tree.
+//! merged tree. [`changes`](change::changes) only says what a writable layer changes.
 
 pub mod apply;
+pub mod change;
 pub mod compress;
 pub mod diff;
 pub mod ids;
@@ -26,6 +27,7 @@ mod write;
 mod testing;
 
 pub use apply::{Applied, Unpacked, unpack};
+pub use change::{Change, ChangeKind, changes};
 pub use compress::{Compression, Compressor, compress, decompress};
 pub use diff::{Diffed, diff, export};
 pub use ids::IdMaps;

@@ -1,33 +1,71 @@
 //! Looking into the layers below: what a stack of overlay directories shows at a path.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, Stat, openat};
+use rustix::fs::{Dir, Mode, OFlags, Stat, openat};
 use rustix::io;
 
 use crate::metadata::is_opaque;
-use crate::tree::{is_directory, is_whiteout, split, stat};
+use crate::tree::{is_directory, is_whiteout, stat};
 
-/// Where something was found: its directory, opened, and what it is.
-pub(crate) type Found = (OwnedFd, Stat);
+/// One directory as a stack of layers shows it: nothing if it is not there.
+pub(crate) struct Merged {
+    /// The layers' directories of this name that are seen, the topmost first.
+    dirs: Vec<OwnedFd>,
+}
 
 enum Look {
-    Found(Found),
+    /// It is here, and hides the layers below or not.
+    Found(OwnedFd, bool),
     /// Not in this layer, and nothing here hides it in the ones below.
     Below,
     Hidden,
 }
 
-/// Finds a path in the layers, the topmost last. Links on the way are not followed: archives name real paths.
-pub(crate) fn find(lowers: &[BorrowedFd<'_>], path: &[u8]) -> io::Result<Option<Found>> {
-    for lower in lowers.iter().rev() {
-        match look(*lower, path)? {
-            Look::Found(found) => return Ok(Some(found)),
-            Look::Below => {}
-            Look::Hidden => return Ok(None),
+impl Merged {
+    /// Finds a directory in the layers, the topmost last. Links on the way are not followed: archives name real paths.
+    pub(crate) fn open(lowers: &[BorrowedFd<'_>], path: &[u8]) -> io::Result<Self> {
+        let mut dirs = Vec::new();
+        for lower in lowers.iter().rev() {
+            match look(*lower, path)? {
+                Look::Found(dir, opaque) => {
+                    dirs.push(dir);
+                    if opaque {
+                        break;
+                    }
+                }
+                Look::Below => {}
+                Look::Hidden => break,
+            }
         }
+        Ok(Self { dirs })
     }
-    Ok(None)
+
+    /// What has this name, and the layer's directory it is in. The empty name is the directory itself.
+    pub(crate) fn find(&self, name: &[u8]) -> io::Result<Option<(&OwnedFd, Stat)>> {
+        for dir in &self.dirs {
+            if let Some(found) = stat(dir, if name.is_empty() { b"." } else { name })? {
+                return Ok((!is_whiteout(&found)).then_some((dir, found)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All names in it.
+    pub(crate) fn names(&self) -> io::Result<BTreeSet<Vec<u8>>> {
+        let mut names = BTreeSet::new();
+        for dir in &self.dirs {
+            for entry in Dir::read_from(dir)? {
+                let entry = entry?;
+                let name = entry.file_name().to_bytes();
+                if name != b"." && name != b".." && !names.contains(name) && self.find(name)?.is_some() {
+                    names.insert(name.to_vec());
+                }
+            }
+        }
+        Ok(names)
+    }
 }
 
 pub(crate) fn open_dir(dir: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
@@ -38,8 +76,7 @@ pub(crate) fn open_dir(dir: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
 fn look(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<Look> {
     let mut dir = open_dir(root, b"")?;
     let mut opaque = false;
-    let (parents, name) = split(path);
-    for part in parents.split(|b| *b == b'/').filter(|part| !part.is_empty()) {
+    for part in path.split(|b| *b == b'/').filter(|part| !part.is_empty()) {
         match stat(&dir, part)? {
             None => return Ok(if opaque { Look::Hidden } else { Look::Below }),
             Some(found) if is_directory(&found) => dir = open_dir(&dir, part)?,
@@ -47,10 +84,5 @@ fn look(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<Look> {
         }
         opaque |= is_opaque(&dir);
     }
-    Ok(match stat(&dir, if name.is_empty() { b"." } else { name })? {
-        Some(found) if is_whiteout(&found) => Look::Hidden,
-        Some(found) => Look::Found((dir, found)),
-        None if opaque => Look::Hidden,
-        None => Look::Below,
-    })
+    Ok(Look::Found(dir, opaque))
 }
