@@ -1,7 +1,8 @@
 //! Files that are either wholly there or not there.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::{Context, Result, id};
@@ -18,11 +19,20 @@ pub enum Durability {
 /// Replaces `path` by a file with these bytes and mode 0644, in one step: readers see the old file or the new one.
 /// A crash may leave a hidden `.NAME.XXXX` file beside it.
 pub fn atomic_write(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    write(path, bytes, durability, 0o644)
+}
+
+/// The same with mode 0600: for secrets.
+pub fn atomic_write_private(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    write(path, bytes, durability, 0o600)
+}
+
+fn write(path: &Path, bytes: &[u8], durability: Durability, mode: u32) -> Result<()> {
     let message = || format!("cannot write {path:?}");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}", id::random_hex(4)));
     let written = (|| {
-        let mut file = File::create_new(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(bytes)?;
         if durability == Durability::Synced {
             file.sync_all()?;

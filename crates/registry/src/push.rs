@@ -1,0 +1,278 @@
+//! Uploads (distribution-spec: "Pushing blobs", "Mounting a blob from another repository").
+//!
+//! A small blob is one `PUT`. A large one is a `PATCH` and an empty `PUT`: when the connection breaks, the registry is
+//! asked how much it has, and the rest follows.
+
+use std::io::Read;
+use std::thread;
+
+use oci::{BlobDigest, Descriptor, Reference};
+use stdx::{Error, Kind, Result};
+use ureq::http::Method;
+
+use crate::ask::ask;
+use crate::auth::Scope;
+use crate::body;
+use crate::error::{self, Again, Deed, Failure};
+use crate::repository::Repository;
+use crate::retry::Retry;
+use crate::session::{Endpoint, Question, Source, Target};
+use crate::transport::{Patience, Response};
+use crate::url::Url;
+
+/// Up to this size it is cheaper to begin again than to ask how far it went.
+const SMALL: u64 = 4 << 20;
+/// What a registry gets at a time that refuses a whole blob as too large.
+const CHUNK: u64 = 32 << 20;
+
+/// How a blob came to be where it was pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It was there.
+    Existed,
+    /// The registry took it from another repository.
+    Mounted,
+    /// It was sent.
+    Uploaded,
+}
+
+/// A blob on its way.
+struct Upload<'a> {
+    repository: &'a Repository,
+    endpoint: &'a Endpoint,
+    descriptor: &'a Descriptor,
+    deed: Deed,
+    open: &'a dyn Fn(u64) -> Result<Box<dyn Read + Send>>,
+    progress: &'a mut dyn FnMut(u64),
+}
+
+/// What a registry says of an unfinished upload.
+struct Session {
+    location: Url,
+    smallest_chunk: u64,
+}
+
+impl Repository {
+    /// Brings a blob into the repository: not at all if it is there, by name if the registry has it in `mount_from`, else
+    /// by sending what `open` gives from an offset on. `progress` is told how many bytes the registry has been sent; after
+    /// a broken connection that number may fall.
+    pub fn push_blob(
+        &self,
+        descriptor: &Descriptor,
+        open: impl Fn(u64) -> Result<Box<dyn Read + Send>>,
+        mount_from: Option<&Reference>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Pushed> {
+        if self.has_blob(descriptor.digest)? {
+            return Ok(Pushed::Existed);
+        }
+        let endpoint = self.registry()?;
+        let deed = Deed::new("take", self.blob_noun(descriptor.digest));
+        let mut upload = Upload { repository: self, endpoint: &endpoint, descriptor, deed, open: &open, progress };
+        let from = mount_from.filter(|from| from.registry() == self.name.registry() && from.path() != self.name.path());
+        let session = match from {
+            Some(from) => match upload.mount(from)? {
+                Some(session) => session,
+                None => return Ok(Pushed::Mounted),
+            },
+            None => upload.begin()?,
+        };
+        upload.send(session)?;
+        Ok(Pushed::Uploaded)
+    }
+}
+
+impl Upload<'_> {
+    /// Opens a session.
+    fn begin(&self) -> Result<Session, Failure> {
+        let target = Target::path(self.repository.path("blobs/uploads/"));
+        let mut question = Question::new(Method::POST, target, &self.repository.scope);
+        let context = &self.repository.context;
+        let response = ask(context, self.endpoint, &self.deed, &mut question, &[202])?;
+        self.session(response)
+    }
+
+    /// Asks the registry to take the blob from another repository: `None` if it did, a session if it did not.
+    fn mount(&self, from: &Reference) -> Result<Option<Session>, Failure> {
+        let query = vec![("mount", self.descriptor.digest.to_string()), ("from", from.path().to_owned())];
+        let target = Target::Path(self.repository.path("blobs/uploads/"), query);
+        let scope = self.repository.scope.clone().and(Scope::pull(from.path()));
+        let mut question = Question::new(Method::POST, target, &scope);
+        let context = &self.repository.context;
+        match ask(context, self.endpoint, &self.deed, &mut question, &[201, 202]) {
+            Ok(response) if response.status == 201 => {
+                body::discard(response);
+                Ok(None)
+            }
+            Ok(response) => self.session(response).map(Some),
+            // No right to read the other repository, or no such thing as mounting: then it is sent.
+            Err(failure) if failure.again == Again::Never => self.begin().map(Some),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn send(&mut self, session: Session) -> Result<()> {
+        let mut retry = Retry::new(&self.repository.context.config);
+        let mut session = session;
+        let mut chunk = u64::MAX;
+        let (mut offset, mut best) = (0, 0);
+        loop {
+            let failure = match self.step(&mut session, &mut offset, chunk) {
+                Ok(true) => return Ok(()),
+                Ok(false) => continue,
+                Err(failure) => failure,
+            };
+            if failure.again == Again::Never {
+                if failure.error.kind() == Kind::NoSpace && chunk > CHUNK {
+                    chunk = CHUNK.max(session.smallest_chunk);
+                    (session, offset) = (self.begin()?, 0);
+                    continue;
+                }
+                self.cancel(&session);
+                return Err(failure.error);
+            }
+            let Some(pause) = retry.next(failure.again) else { return Err(self.gave_up(&retry, failure)) };
+            thread::sleep(pause);
+            (session, offset) = self.resume(session)?;
+            if offset > best {
+                best = offset;
+                retry = Retry::new(&self.repository.context.config);
+            }
+        }
+    }
+
+    /// Sends the next part; whether that was the last.
+    fn step(&mut self, session: &mut Session, offset: &mut u64, chunk: u64) -> Result<bool, Failure> {
+        let size = self.descriptor.size;
+        let end = size.min(offset.saturating_add(chunk));
+        let is_last = *offset == size || (*offset == 0 && size <= SMALL);
+        if is_last {
+            let response = self.part(&session.location.with("digest", &self.digest()), Method::PUT, *offset, size)?;
+            self.check_digest(&response)?;
+            body::discard(response);
+            (self.progress)(size);
+            return Ok(true);
+        }
+        let response = self.part(&session.location, Method::PATCH, *offset, end)?;
+        let smallest_chunk = session.smallest_chunk;
+        *session = Session { smallest_chunk, ..self.session(response)? };
+        *offset = end;
+        Ok(false)
+    }
+
+    /// One request with the bytes from `offset` to `end`, if there are any.
+    fn part(&mut self, url: &Url, method: Method, offset: u64, end: u64) -> Result<Response, Failure> {
+        let (open, progress) = (self.open, &mut *self.progress);
+        let mut source = || -> Result<Box<dyn Read + Send>> { open(offset) };
+        let context = &self.repository.context;
+        let question = Question::new(method, Target::Url(url.clone()), &self.repository.scope);
+        let mut question = question.patience(Patience::Commit);
+        if end > offset {
+            question = question.header("content-type", "application/octet-stream");
+            // A whole blob needs no range, and some registries take one as a sign of something smaller.
+            if offset > 0 || end < self.descriptor.size {
+                question = question.header("content-range", format!("{offset}-{}", end - 1));
+            }
+            question = question.source(Source::Stream(end - offset, &mut source));
+        }
+        progress(offset);
+        let response = self.endpoint.exchange(context, &mut question)?;
+        match response.status {
+            200..=202 | 204 => Ok(response),
+            413 => {
+                let failure = error::refusal(&self.endpoint.who(), &self.deed, response);
+                Err(Failure { error: failure.error.kinded(Kind::NoSpace), ..failure })
+            }
+            // The registry has another idea of how much it has.
+            416 => Err(Failure { again: Again::Soon, ..error::refusal(&self.endpoint.who(), &self.deed, response) }),
+            _ => Err(error::refusal(&self.endpoint.who(), &self.deed, response)),
+        }
+    }
+
+    /// Asks how much of an upload arrived; where the registry has forgotten it, or does not say, another one begins.
+    fn resume(&self, session: Session) -> Result<(Session, u64), Failure> {
+        let target = Target::Url(session.location.clone());
+        let mut question = Question::new(Method::GET, target, &self.repository.scope);
+        let context = &self.repository.context;
+        let response = match ask(context, self.endpoint, &self.deed, &mut question, &[200, 202, 204]) {
+            Ok(response) => response,
+            Err(failure) if failure.again == Again::Never => return Ok((self.begin()?, 0)),
+            Err(failure) => return Err(failure),
+        };
+        let arrived = response.header("range").and_then(arrived).filter(|count| *count <= self.descriptor.size);
+        match arrived {
+            Some(count) if count > 0 => {
+                let location = response.header("location").and_then(|to| response.url.join(to));
+                let location = location.unwrap_or(session.location);
+                Ok((Session { location, ..session }, count))
+            }
+            _ => Ok((self.begin()?, 0)),
+        }
+    }
+
+    /// Frees what the registry holds for an upload that will not go on. That it may fail changes nothing.
+    fn cancel(&self, session: &Session) {
+        let target = Target::Url(session.location.clone());
+        let mut question = Question::new(Method::DELETE, target, &self.repository.scope);
+        if let Ok(response) = self.endpoint.exchange(&self.repository.context, &mut question) {
+            body::discard(response);
+        }
+    }
+
+    fn session(&self, response: Response) -> Result<Session, Failure> {
+        let to = response.header("location").unwrap_or_default();
+        let location = response.url.join(to).filter(|_| !to.is_empty());
+        let location = location.ok_or_else(|| {
+            Error::corrupt(format!("{} says to upload to {to:?}, which is no URL", self.endpoint.who()))
+        })?;
+        let smallest_chunk = response.header("oci-chunk-min-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+        body::discard(response);
+        Ok(Session { location, smallest_chunk })
+    }
+
+    fn check_digest(&self, response: &Response) -> Result<(), Failure> {
+        let told = response.header("docker-content-digest").and_then(|text| text.parse::<BlobDigest>().ok());
+        match told.filter(|told| *told != self.descriptor.digest) {
+            Some(told) => {
+                let (who, noun) = (self.endpoint.who(), &self.deed.noun);
+                Err(Error::corrupt(format!("{who} took {noun} as {told}")).into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn digest(&self) -> String {
+        self.descriptor.digest.to_string()
+    }
+
+    fn gave_up(&self, retry: &Retry, failure: Failure) -> Error {
+        let message = format!("cannot push {} in {} attempts: {}", self.deed.noun, retry.asked(), failure.error);
+        Error::new(failure.error.kind(), message)
+    }
+}
+
+/// `0-99` means that 100 bytes arrived; Docker's registry writes `0-0` for none too, and then all of them are sent.
+fn arrived(range: &str) -> Option<u64> {
+    let (first, last) = range.trim().trim_start_matches("bytes=").split_once('-')?;
+    let last: u64 = last.parse().ok()?;
+    match (first, last) {
+        ("0", 0) => Some(0),
+        ("0", last) => last.checked_add(1),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::arrived;
+
+    #[test]
+    fn how_much_arrived() {
+        assert_eq!(arrived("0-99"), Some(100));
+        assert_eq!(arrived("bytes=0-99"), Some(100));
+        assert_eq!(arrived("0-0"), Some(0));
+        for bad in ["", "0", "5-99", "0-x", "0-18446744073709551615", "-"] {
+            assert_eq!(arrived(bad), None, "{bad}");
+        }
+    }
+}
