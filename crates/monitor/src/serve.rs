@@ -177,6 +177,8 @@ fn prepare(dir: &Path, config: Config) -> std::result::Result<(Monitor, Created)
         die_with_creator: true,
         start_socket: None,
         preserve_fds: 0,
+        keyring: Some(runtime::keyring::name(&config.id)),
+        no_pivot: false,
         state: None,
     })?;
     let (stdin, outputs) = ends.join(&created)?;

@@ -44,6 +44,8 @@ pub struct Container {
     pub created: String,
     /// Relative to every hierarchy's root.
     pub cgroup: String,
+    /// Its processes share a session keyring of their own.
+    pub new_keyring: bool,
     /// The configuration it was created with: the bundle may change.
     pub config: Spec,
     #[serde(skip)]

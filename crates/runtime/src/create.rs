@@ -57,6 +57,10 @@ pub struct Config<'a> {
     pub start_socket: Option<OwnedFd>,
     /// Descriptors from 3 on that the program inherits.
     pub preserve_fds: u32,
+    /// The session keyring that the container's processes share. `None`: they keep the caller's.
+    pub keyring: Option<String>,
+    /// Move the root over `/` and `chroot` to it, where `/` cannot be pivoted away (an initramfs).
+    pub no_pivot: bool,
     /// What the configuration's hooks are told, but for the pid. `None`: it has none.
     pub state: Option<State>,
 }

@@ -22,9 +22,9 @@ use sys::pty::Pty;
 use crate::cgroup::{Cgroup, Entrance};
 use crate::create::{CreateError, Stdio};
 use crate::launch::Launch;
-use crate::scheduling;
 use crate::seccomp::Program;
 use crate::sync::{Channel, FromInit, ToInit};
+use crate::{keyring, scheduling};
 
 /// What to execute, and where.
 pub struct Config<'a> {
@@ -37,6 +37,8 @@ pub struct Config<'a> {
     pub stdio: Stdio,
     /// Descriptors from 3 on that the program inherits.
     pub preserve_fds: u32,
+    /// The session keyring it joins, the container's own. `None`: it keeps the caller's.
+    pub keyring: Option<String>,
 }
 
 /// A process that runs in a container.
@@ -92,7 +94,7 @@ pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
     let (pid, pidfd) = match clone3(0, into).context(|| "cannot make a process in the container".into())? {
         Cloned::Child => {
             drop(channel);
-            run(&launch, &entrance, &by_child, &child_channel)
+            run(&launch, &entrance, &by_child, config.keyring.as_deref(), &child_channel)
         }
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
@@ -130,7 +132,13 @@ fn enter(namespaces: &[(OwnedFd, u64)]) -> Result<()> {
     Ok(())
 }
 
-fn run(launch: &Launch<'_>, entrance: &Entrance, namespaces: &[(OwnedFd, u64)], channel: &Channel) -> ! {
+fn run(
+    launch: &Launch<'_>,
+    entrance: &Entrance,
+    namespaces: &[(OwnedFd, u64)],
+    keyring_name: Option<&str>,
+    channel: &Channel,
+) -> ! {
     let steps = || -> std::result::Result<Infallible, crate::sync::Failure> {
         // 4. control groups, namespaces, session
         entrance.enter()?;
@@ -143,8 +151,7 @@ fn run(launch: &Launch<'_>, entrance: &Entrance, namespaces: &[(OwnedFd, u64)], 
                 .context(|| "cannot become root of the user namespace".into())?;
         }
         rustix::process::setsid().context(|| "cannot start a session".into())?;
-        // A kernel without keyrings has none to separate.
-        let _ = sys::process::new_session_keyring();
+        keyring::join(keyring_name)?;
         // 5. streams, user and program
         launch.set_streams(open_terminal(launch.stdio)?, channel)?;
         let found = launch.find()?;

@@ -17,7 +17,7 @@ use crate::cgroup::Entrance;
 use crate::create::{Plan, Stdio};
 use crate::mounts::Mounter;
 use crate::sync::{Channel, Failure, FromInit, ToInit};
-use crate::{devices, masks, rootfs, scheduling};
+use crate::{devices, keyring, masks, rootfs, scheduling};
 
 /// Runs init to its end.
 pub(crate) fn run(plan: &Plan<'_>, entrance: &Entrance, mut channel: Channel) -> ! {
@@ -42,7 +42,7 @@ fn steps(plan: &Plan<'_>, entrance: &Entrance, channel: &mut Channel) -> std::re
     // 8. root and mounts
     let terminal = build_root(plan, &attached, trees)?;
     let pid = run_create_hooks(plan, channel)?;
-    mount::pivot_root(&attached).context(|| "cannot change the root".into())?;
+    rootfs::change_root(&attached, plan.config.no_pivot)?;
     drop(attached);
     let launch = plan.launch();
     // 9. terminal, names, limits
@@ -80,8 +80,7 @@ fn enter_namespaces(plan: &Plan<'_>) -> Result<()> {
             .context(|| "cannot become root of the user namespace".into())?;
     }
     rustix::process::setsid().context(|| "cannot start a session".into())?;
-    // A kernel without keyrings has none to separate.
-    let _ = sys::process::new_session_keyring();
+    keyring::join(plan.config.keyring.as_deref())?;
     if plan.namespaces.new_network() {
         sys::net::loopback_up().context(|| "cannot bring the loopback interface up".into())?;
     }

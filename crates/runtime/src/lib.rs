@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod container;
 pub mod create;
 pub mod exec;
+pub mod keyring;
 pub mod reaper;
 pub mod seccomp;
 pub mod userns;

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use oci::runtime_spec::{Linux, Propagation};
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::UnmountFlags;
 use stdx::{Context, Error, Result};
+use sys::Errno;
 use sys::mount::{self, Attributes, MAX_LOWER_LAYERS, Mount, attribute};
 
 use crate::mounts::errno_and_log;
@@ -43,6 +45,34 @@ pub(crate) fn open(root: &Mount, linux: &Linux, user_namespace: Option<&OwnedFd>
             .hint("ext4, XFS and Btrfs can from Linux 5.19 on, tmpfs from 6.3 on"),
         false => errno_and_log(errno, log, || "cannot join the layers of the root filesystem".into()),
     })
+}
+
+/// Step 8, after everything is mounted: the attached root becomes `/`.
+pub(crate) fn change_root(root: &OwnedFd, no_pivot: bool) -> Result<()> {
+    let what = || "cannot change the root".to_owned();
+    if no_pivot {
+        unmount_kernel_views()?;
+        return mount::chroot_to(root).context(what);
+    }
+    mount::pivot_root(root).context(what).map_err(|error| match error.errno() {
+        Some(Errno::INVAL) => error.hint("--no-pivot does without pivot_root, as an initramfs needs"),
+        _ => error,
+    })
+}
+
+/// What stays mounted below the new root can be neither reached nor named, but the kernel counts it: a container in a user
+/// namespace may mount a procfs or sysfs without masks as long as one stands anywhere in its mount namespace.
+fn unmount_kernel_views() -> Result<()> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").context(|| "cannot read the mount table".into())?;
+    let views = table.lines().filter(|line| [" - proc ", " - sysfs "].iter().any(|kind| line.contains(kind)));
+    for target in views.filter_map(|line| line.split(' ').nth(4)) {
+        match rustix::mount::unmount(target, UnmountFlags::DETACH) {
+            // Below one that has just gone, or on the new root.
+            Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+            Err(errno) => return Err(errno).context(|| format!("cannot unmount \"{target}\"")),
+        }
+    }
+    Ok(())
 }
 
 /// Nothing done inside is seen outside; where the configuration asks for it, what is done outside is seen inside.

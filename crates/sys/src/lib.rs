@@ -8,6 +8,7 @@ pub mod caps;
 pub mod clone;
 pub mod exec;
 pub mod fds;
+pub mod keyring;
 pub mod mount;
 pub mod namespace;
 pub mod net;

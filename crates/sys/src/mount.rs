@@ -193,6 +193,13 @@ pub fn pivot_root(root: impl AsFd) -> Result<()> {
     rustix::process::chdir("/")
 }
 
+/// Makes the attached mount `root` the root of this process alone: for a `/` that cannot be pivoted away.
+pub fn chroot_to(root: impl AsFd) -> Result<()> {
+    rustix::process::fchdir(root)?;
+    rustix::process::chroot(".")?;
+    rustix::process::chdir("/")
+}
+
 /// Mounts an overlay, detached. `open_layer` turns each lower directory into a descriptor (opened, or an idmapped
 /// clone of its mount). Errors carry the kernel's own words where it gives any.
 pub fn overlay(

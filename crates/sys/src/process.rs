@@ -57,14 +57,6 @@ pub fn set_groups(groups: &[u32]) -> Result<()> {
     rustix::thread::set_thread_groups(&groups)
 }
 
-/// A new, empty session keyring, so that the keys of whoever started us stay theirs.
-pub fn new_session_keyring() -> Result<()> {
-    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
-    // SAFETY: a null name asks for an anonymous keyring.
-    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) })
-        .map(drop)
-}
-
 /// Gives memory back that was needed to start: a process that will idle for days should weigh little. The allocator's free
 /// pages go, and the program's own code and constants are unmapped until they are used again.
 pub fn slim_down() {

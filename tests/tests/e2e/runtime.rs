@@ -1,5 +1,8 @@
 //! `tare runtime`: bundles through the command line that other engines call.
 
+mod keyring;
+mod pivot;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -43,12 +46,14 @@ impl<'a> Bundle<'a> {
         Command::new(e2e::binary()).arg("runtime").arg("--root").arg(root).args(arguments).output().unwrap()
     }
 
+    #[track_caller]
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
+    #[track_caller]
     fn fails(&self, arguments: &[&str], words: &str) {
         let output = self.run(arguments);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -56,12 +61,45 @@ impl<'a> Bundle<'a> {
     }
 
     /// `create` with its streams closed: init would hold ours open.
+    #[track_caller]
     fn create(&self) {
+        self.create_with(&[]);
+    }
+
+    #[track_caller]
+    fn create_with(&self, options: &[&str]) {
         let root = self.tare.run_dir().join("runtime");
         let mut command = Command::new(e2e::binary());
-        command.arg("runtime").arg("--root").arg(root).args(["create", "--bundle"]).arg(&self.dir).arg(&self.id);
+        command.arg("runtime").arg("--root").arg(root).args(["create", "--bundle"]).arg(&self.dir);
+        let error = fs::File::create(self.dir.join("stderr")).unwrap();
         let quiet = std::process::Stdio::null;
-        assert!(command.stdin(quiet()).stdout(quiet()).stderr(quiet()).status().unwrap().success());
+        let status = command.args(options).arg(&self.id).stdin(quiet()).stdout(quiet()).stderr(error).status().unwrap();
+        assert!(status.success(), "{}", fs::read_to_string(self.dir.join("stderr")).unwrap());
+    }
+
+    /// `run` in the foreground.
+    fn run_here(&self) -> Output {
+        self.run(&["run", "--bundle", self.dir.to_str().unwrap(), &self.id])
+    }
+
+    /// What the container says when it runs in the foreground.
+    #[track_caller]
+    fn says(&self) -> String {
+        self.ok(&["run", "--bundle", self.dir.to_str().unwrap(), &self.id])
+    }
+
+    /// `run` fails with these words and leaves nothing.
+    #[track_caller]
+    fn is_refused(&self, words: &str) {
+        self.fails(&["run", "--bundle", self.dir.to_str().unwrap(), &self.id], words);
+        self.fails(&["state", &self.id], "does not exist");
+        assert!(self.cgroups().is_empty());
+    }
+
+    /// Creates and starts it.
+    fn start(&self) {
+        self.create();
+        self.ok(&["start", &self.id]);
     }
 
     fn status(&self) -> String {
@@ -216,7 +254,7 @@ fn the_program_is_scheduled_as_asked() {
         config["process"]["ioPriority"] = serde_json::json!({ "class": "IOPRIO_CLASS_IDLE", "priority": 0 });
         config["linux"]["personality"] = serde_json::json!({ "domain": "LINUX32" });
     });
-    let seen = bundle.ok(&["run", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id]);
+    let seen = bundle.says();
     let lines: Vec<&str> = seen.lines().collect();
     assert!(lines[0] == "3" && lines[1].contains("idle") && !lines[2].contains("64"), "{seen}");
 }
@@ -227,7 +265,7 @@ fn what_is_not_done_is_refused_by_name() {
     let tare = Tare::empty();
     let bundle = Bundle::new(&tare, "true");
     bundle.change(|config| config["linux"]["intelRdt"] = serde_json::json!({ "closID": "x" }));
-    bundle.fails(&["run", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id], "intelRdt");
+    bundle.is_refused("intelRdt");
     bundle.fails(&["checkpoint", &bundle.id], "not supported");
     bundle.fails(&["create", "--bundle", "/nowhere", "../evil"], "/nowhere");
     assert!(!Path::new("/nowhere").exists());

@@ -145,7 +145,12 @@ fn split(args: &[OsString]) -> Result<(Globals, &[OsString]), Failure> {
             "--root" => globals.root = Some(std::path::absolute(&value).unwrap_or_else(|_| value.into())),
             "--log" => globals.log = Some(value.into()),
             "--log-format" => globals.log_json = value == "json",
-            "--debug" | "--rootless" => {}
+            "--debug" => {}
+            // What it asks to be ignored, rights that are missing, is found out where they are needed.
+            "--rootless" if matches!(value.as_str(), "auto" | "true" | "false" | "1" | "0") => {}
+            "--rootless" => {
+                return Err(Failure::usage(format!("invalid value \"{value}\" of --rootless: auto, true or false")));
+            }
             "--systemd-cgroup" => globals.systemd = value != "false",
             _ => return Err(Failure::usage(format!("unknown option \"{name}\" (hint: see \"tare runtime --help\")"))),
         }

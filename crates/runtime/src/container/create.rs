@@ -14,8 +14,8 @@ use sys::socket::{SocketType, listen_in};
 
 use super::{Container, START_SOCKET, check_id};
 use crate::bundle::Bundle;
-use crate::cgroup;
 use crate::create::{Config, CreateError, Created, Stdio};
+use crate::{cgroup, keyring};
 
 /// How to create a container.
 #[derive(Debug)]
@@ -25,6 +25,10 @@ pub struct CreateOptions {
     pub now: String,
     pub stdio: Stdio,
     pub preserve_fds: u32,
+    /// The container's processes share a session keyring of their own.
+    pub new_keyring: bool,
+    /// Instead of `pivot_root`: see [`Config::no_pivot`].
+    pub no_pivot: bool,
     /// systemd makes the control group, and the configuration names it as `SLICE:PREFIX:NAME`.
     pub systemd: bool,
 }
@@ -79,6 +83,8 @@ fn create_in(
         die_with_creator: false,
         start_socket: Some(listen(dir)?),
         preserve_fds: options.preserve_fds,
+        keyring: options.new_keyring.then(|| keyring::name(&options.id)),
+        no_pivot: options.no_pivot,
         state: Some(State {
             oci_version: VERSION.into(),
             id: options.id.clone(),
@@ -96,6 +102,7 @@ fn create_in(
         init_process_start: start,
         created: options.now,
         cgroup: cgroup_path,
+        new_keyring: options.new_keyring,
         config: bundle.spec.clone(),
         dir: dir.to_owned(),
     };

@@ -6,7 +6,7 @@ use stdx::Error;
 use super::Container;
 use crate::create::{CreateError, Stdio};
 use crate::exec::{Config, Executed};
-use crate::seccomp;
+use crate::{keyring, seccomp};
 
 /// What to execute.
 #[derive(Debug)]
@@ -33,5 +33,6 @@ pub fn exec(container: &Container, options: ExecOptions<'_>) -> std::result::Res
         cgroup: cgroup.as_ref(),
         stdio: options.stdio,
         preserve_fds: options.preserve_fds,
+        keyring: container.new_keyring.then(|| keyring::name(&container.id)),
     })
 }

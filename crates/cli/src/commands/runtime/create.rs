@@ -34,10 +34,10 @@ pub(super) struct CreateArgs {
     /// Pass this many more descriptors to the container
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     preserve_fds: u32,
-    /// Do not use pivot_root (refused: the old root would stay within reach)
+    /// Do not use pivot_root but chroot, for an initramfs
     #[arg(long)]
     no_pivot: bool,
-    /// Do not create a new session keyring (there is always one)
+    /// Do not create a new session keyring: the container has the caller's
     #[arg(long)]
     no_new_keyring: bool,
     #[arg(value_name = "ID")]
@@ -53,9 +53,6 @@ pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure>
 
 /// Creates the container, hands its terminal over and writes its pid file.
 pub(super) fn create(globals: &Globals, args: &CreateArgs, detached: bool) -> Result<(Container, Created), Failure> {
-    if args.no_pivot || args.no_new_keyring {
-        return Err(Error::unsupported("options \"--no-pivot\" and \"--no-new-keyring\" are not supported").into());
-    }
     let dir = std::path::absolute(&args.bundle).map_err(|_| Error::invalid("the bundle has no path"))?;
     let bundle = Bundle::load(&dir)?;
     let process = bundle.spec.process.clone().ok_or_else(|| Error::invalid("the configuration has no process"))?;
@@ -65,6 +62,8 @@ pub(super) fn create(globals: &Globals, args: &CreateArgs, detached: bool) -> Re
         now: jiff::Timestamp::now().to_string(),
         stdio: streams::stdio(&process)?,
         preserve_fds: args.preserve_fds,
+        new_keyring: !args.no_new_keyring,
+        no_pivot: args.no_pivot,
         systemd: globals.systemd,
     };
     let (container, created) = container::create(&globals.root(), &bundle, options).map_err(super::failure)?;
