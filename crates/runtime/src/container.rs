@@ -13,7 +13,7 @@ mod exec;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use oci::runtime_spec::{Resources, Spec, State, Status, VERSION};
@@ -23,6 +23,7 @@ use stdx::{Context, Error, Kind, Result};
 
 use crate::cgroup::{self, Cgroup};
 use crate::create::{CreateError, start_at};
+use crate::listener::Filtered;
 
 pub use create::{CreateOptions, create};
 pub use exec::{ExecOptions, exec};
@@ -154,7 +155,13 @@ impl Container {
             Status::Stopped => return Err(Error::conflict("cannot start a container that has stopped").into()),
             _ => return Err(Error::conflict("cannot start an already running container").into()),
         }
-        let started = start_at(&self.dir, START_SOCKET);
+        let handle = self.handle()?;
+        let seccomp = self.config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+        let init = Filtered { pid: self.init_process_pid, pidfd: handle.as_fd(), seccomp, state: self.state() };
+        let started = start_at(&self.dir, START_SOCKET, &init).inspect_err(|_| {
+            // It may wait for an agent that will never answer. Gone already is what we want.
+            let _ = sys::process::kill_pidfd(&handle, sys::signal::KILL);
+        });
         // It is started or has failed: there is nothing to wait for any more.
         let _ = fs::remove_file(self.dir.join(START_SOCKET));
         started?;

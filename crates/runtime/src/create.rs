@@ -27,6 +27,7 @@ use sys::mount::Mount;
 
 use crate::cgroup::Cgroup;
 use crate::launch::Launch;
+use crate::listener::Filtered;
 use crate::mounts::Planned;
 use crate::namespaces;
 use crate::sync::{Channel, Failure, FailureKind, FromInit, ToInit};
@@ -218,6 +219,7 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
             }
             Some(FromInit::Ready) => break,
             Some(FromInit::Failed(failure)) => return Err(failure.into()),
+            Some(FromInit::Listener(_)) => return Err(out_of_turn().into()),
             None => return Err(died(pidfd.as_fd(), config.cgroup).into()),
         }
     }
@@ -233,19 +235,29 @@ impl Created {
         match self.channel.receive_from_init()? {
             None => Ok(Started { pidfd: self.pidfd, root: self.root }),
             Some(FromInit::Failed(failure)) => Err(failure.into()),
-            Some(_) => Err(Error::new(Kind::Internal, "init answered out of turn").into()),
+            Some(_) => Err(out_of_turn().into()),
         }
     }
 }
 
+fn out_of_turn() -> Error {
+    Error::new(Kind::Internal, "init answered out of turn")
+}
+
 /// 11. Starts a container whose init waits on the socket `name` in `dir`; returns when the program runs, or could not.
-pub fn start_at(dir: &Path, name: &str) -> std::result::Result<(), CreateError> {
+pub(crate) fn start_at(dir: &Path, name: &str, init: &Filtered<'_>) -> std::result::Result<(), CreateError> {
     let channel = Channel::connect(dir, name)?;
     channel.send_to_init(&ToInit::Exec)?;
-    match channel.receive_from_init()? {
-        None => Ok(()),
-        Some(FromInit::Failed(failure)) => Err(failure.into()),
-        Some(_) => Err(Error::new(Kind::Internal, "init answered out of turn").into()),
+    loop {
+        match channel.receive_from_init()? {
+            Some(FromInit::Listener(number)) => {
+                init.pass_on(number)?;
+                channel.send_to_init(&ToInit::Heard)?;
+            }
+            None => return Ok(()),
+            Some(FromInit::Failed(failure)) => return Err(failure.into()),
+            Some(_) => return Err(out_of_turn().into()),
+        }
     }
 }
 
@@ -279,6 +291,10 @@ fn decide<'a>(config: &'a Config<'a>) -> Result<Plan<'a>> {
         (Some(profile), false) => Some(seccomp::compile(profile)?),
         (None, false) => None,
     };
+    if config.start_socket.is_none() && filter.as_ref().is_some_and(seccomp::Program::has_listener) {
+        // Whoever starts it has no state to tell the agent.
+        return Err(Error::unsupported("seccomp action \"SCMP_ACT_NOTIFY\" is known to \"tare runtime\" only"));
+    }
     let readonly = config.spec.root.as_ref().is_some_and(|root| root.readonly);
     Ok(Plan { config, process, linux, namespaces, mounts, devices, readonly, filter })
 }

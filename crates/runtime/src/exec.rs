@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
-use oci::runtime_spec::Process;
+use oci::runtime_spec::{Process, Seccomp, State};
 use rustix::fs::{Mode, OFlags};
 use stdx::{Context, Error, Kind, Result};
 use sys::clone::{Cloned, clone3};
@@ -22,6 +22,7 @@ use sys::pty::Pty;
 use crate::cgroup::{Cgroup, Entrance};
 use crate::create::{CreateError, Stdio};
 use crate::launch::Launch;
+use crate::listener::Filtered;
 use crate::seccomp::Program;
 use crate::sync::{Channel, FromInit, ToInit};
 use crate::{keyring, scheduling};
@@ -33,6 +34,8 @@ pub struct Config<'a> {
     pub process: &'a Process,
     /// The container's filter.
     pub filter: Option<&'a Program>,
+    /// What it was compiled from, and the container as its agent is told.
+    pub agent: Option<(&'a Seccomp, State)>,
     pub cgroup: &'a dyn Cgroup,
     pub stdio: Stdio,
     /// Descriptors from 3 on that the program inherits.
@@ -106,10 +109,25 @@ pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
             Some(FromInit::Terminal(master)) => executed.terminal = Some(master),
             Some(FromInit::Ready) => channel.send_to_init(&ToInit::Exec)?,
             Some(FromInit::Failed(failure)) => return Err(failure.into()),
+            Some(FromInit::Listener(number)) => {
+                pass_on(config, &executed, number)?;
+                channel.send_to_init(&ToInit::Heard)?;
+            }
             Some(FromInit::Mounted) => return Err(Error::new(Kind::Internal, "a process mounted something").into()),
             None => return Ok(executed),
         }
     }
+}
+
+fn pass_on(config: &Config<'_>, executed: &Executed, number: i32) -> Result<()> {
+    let no_agent = || Error::new(Kind::Internal, "a process reports its system calls to nobody");
+    let (seccomp, state) = config.agent.as_ref().ok_or_else(no_agent)?;
+    let process =
+        Filtered { pid: executed.pid, pidfd: executed.pidfd.as_fd(), seccomp: Some(seccomp), state: state.clone() };
+    process.pass_on(number).inspect_err(|_| {
+        // It waits for an agent that will never answer.
+        let _ = sys::process::kill_pidfd(&executed.pidfd, sys::signal::KILL);
+    })
 }
 
 /// The namespaces of process `pid` that are not our own.

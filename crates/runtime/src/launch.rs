@@ -2,7 +2,7 @@
 //! that [`crate::exec`] brings in.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci::runtime_spec::Process;
@@ -14,7 +14,7 @@ use sys::root::Root;
 
 use crate::create::Stdio;
 use crate::seccomp::Program;
-use crate::sync::{Channel, Failure, FromInit};
+use crate::sync::{Channel, Failure, FromInit, ToInit};
 use crate::users::{self, Identity};
 use crate::{process, scheduling};
 
@@ -129,7 +129,7 @@ impl Launch<'_> {
         }
         // Loading needs no_new_privs or CAP_SYS_ADMIN: as late as that allows.
         if !process.no_new_privileges {
-            self.load_filter()?;
+            self.load_filter(channel)?;
         }
         process::set_credentials(process, &found.identity)?;
         if let Some(umask) = process.user.umask {
@@ -144,17 +144,26 @@ impl Launch<'_> {
             }
         }
         if process.no_new_privileges {
-            self.load_filter()?;
+            self.load_filter(channel)?;
         }
         sys::signal::reset();
         sys::fds::close_on_exec_from(3 + self.preserve_fds as i32).context(|| "cannot close the descriptors".into())?;
         process::execute(&found.path, process, &found.env)
     }
 
-    fn load_filter(&self) -> Result<()> {
+    fn load_filter(&self, channel: &Channel) -> Result<()> {
         let Some(filter) = self.filter else { return Ok(()) };
-        let loaded = sys::seccomp::load(&filter.code(), filter.flags());
-        loaded.map(drop).context(|| "cannot load the seccomp filter".into())
+        let listener = sys::seccomp::load(&filter.code(), filter.flags());
+        let Some(listener) = listener.context(|| "cannot load the seccomp filter".into())? else { return Ok(()) };
+        channel.send_from_init(&FromInit::Listener(listener.as_raw_fd()))?;
+        match channel.receive_to_init()? {
+            // Ours has to go, or whoever is reported after the agent's end waits for an answer for ever.
+            Some(ToInit::Heard) => {
+                drop(listener);
+                Ok(())
+            }
+            _ => Err(Error::new(Kind::Internal, "whoever starts this process is gone")),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod devices;
 mod hooks;
 mod init;
 mod launch;
+mod listener;
 mod masks;
 mod mounts;
 mod namespaces;

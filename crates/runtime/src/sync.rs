@@ -23,6 +23,8 @@ pub(crate) enum ToInit {
     Hooked(i32),
     /// Step 11: execute the program.
     Exec,
+    /// Step 12: the agent has the listener.
+    Heard,
 }
 
 /// From init to the creator.
@@ -36,6 +38,8 @@ pub(crate) enum FromInit {
     Terminal(OwnedFd),
     /// Step 10: everything is made; waiting for [`ToInit::Exec`].
     Ready,
+    /// Step 12: the filter reports calls on the descriptor of this number; waiting for [`ToInit::Heard`].
+    Listener(i32),
     /// A step failed; init has ended.
     Failed(Failure),
 }
@@ -152,6 +156,7 @@ impl Channel {
             ToInit::TreesEnd => self.send(b"e", &[]),
             ToInit::Hooked(pid) => self.send(&[b"h", pid.to_ne_bytes().as_slice()].concat(), &[]),
             ToInit::Exec => self.send(b"x", &[]),
+            ToInit::Heard => self.send(b"l", &[]),
         }
     }
 
@@ -164,6 +169,7 @@ impl Channel {
             Some(b'e') => Some(ToInit::TreesEnd),
             Some(b'h') => bytes[1..].try_into().ok().map(|pid| ToInit::Hooked(i32::from_ne_bytes(pid))),
             Some(b'x') => Some(ToInit::Exec),
+            Some(b'l') => Some(ToInit::Heard),
             _ => None,
         })
     }
@@ -178,6 +184,12 @@ impl Channel {
             FromInit::Terminal(master) => self.send(b"c", &[master.as_fd()]),
             FromInit::Mounted => self.send(b"m", &[]),
             FromInit::Ready => self.send(b"r", &[]),
+            FromInit::Listener(number) => {
+                let [a, b, c, d] = number.to_ne_bytes();
+                // Neither memory is asked for nor another call made than the one that no filter may report.
+                let written = rustix::io::write(&self.0, &[b'l', a, b, c, d]);
+                written.map(drop).context(|| "cannot reach the other side of the container's start".into())
+            }
             FromInit::Failed(failure) => text(&[b'f', failure.kind.to_byte()], &failure.message),
         }
     }
@@ -191,6 +203,7 @@ impl Channel {
             [b'c'] => fds.into_iter().next().map(FromInit::Terminal),
             [b'm'] => Some(FromInit::Mounted),
             [b'r'] => Some(FromInit::Ready),
+            [b'l', number @ ..] => number.try_into().ok().map(|n| FromInit::Listener(i32::from_ne_bytes(n))),
             [b'f', kind, message @ ..] => {
                 Some(FromInit::Failed(Failure { kind: FailureKind::from_byte(*kind), message: text(message) }))
             }

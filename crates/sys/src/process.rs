@@ -1,6 +1,6 @@
 //! Attributes of the calling process that only system calls can set.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::process::{Pid, Signal};
 use rustix::thread::{Gid, Uid};
@@ -26,6 +26,12 @@ pub fn kill_pidfd(pidfd: impl AsFd, signal: i32) -> Result<()> {
     let result =
         unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, std::ptr::null::<libc::siginfo_t>(), 0) };
     check(result).map(drop)
+}
+
+/// A copy of the descriptor that the process a pidfd stands for has under `number`; close-on-exec. Needs the right to
+/// trace that process.
+pub fn descriptor_of(pidfd: impl AsFd, number: i32) -> Result<OwnedFd> {
+    rustix::process::pidfd_getfd(pidfd, number, rustix::process::PidfdGetfdFlags::empty())
 }
 
 /// Orphaned descendants become children of this process instead of the system's init.

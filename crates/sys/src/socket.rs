@@ -54,6 +54,10 @@ fn address_in(dir: BorrowedFd<'_>, name: &str) -> Result<SocketAddrUnix> {
 
 /// Sends one message, and copies of `fds` with it: at most [`MAX_FDS`].
 pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
+    send_some(socket, bytes, fds).map(drop)
+}
+
+fn send_some(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize> {
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && (fds.len() > MAX_FDS || !control.push(SendAncillaryMessage::ScmRights(fds))) {
@@ -62,10 +66,21 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(
     loop {
         match sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-            Ok(_) => return Ok(()),
+            sent => return sent,
         }
     }
+}
+
+/// Sends all of `bytes` over a byte stream, and copies of `fds` with the first of them.
+pub fn send_all(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
+    let mut fds = fds;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let sent = send_some(&socket, rest, fds)?;
+        rest = &rest[sent..];
+        fds = &[];
+    }
+    Ok(())
 }
 
 /// Receives one message into `buffer`; gives its length (0: the other end is closed) and the descriptors sent with it.

@@ -2,6 +2,7 @@
 
 mod keyring;
 mod pivot;
+mod seccomp;
 
 use std::fs;
 use std::path::{Path, PathBuf};

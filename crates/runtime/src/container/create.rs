@@ -164,10 +164,6 @@ fn refuse(spec: &Spec) -> Result<()> {
             "process.selinuxLabel",
             process.is_some_and(|p| p.selinux_label.as_deref().is_some_and(|text| !text.is_empty())),
         ),
-        (
-            "seccomp listener",
-            linux.and_then(|linux| linux.seccomp.as_ref()).is_some_and(|s| !s.listener_path.is_empty()),
-        ),
     ];
     match asked.iter().find(|(_, asked)| *asked) {
         Some((name, _)) => Err(Error::unsupported(format!("the configuration's {name} is not supported yet"))),

@@ -30,6 +30,7 @@ pub fn exec(container: &Container, options: ExecOptions<'_>) -> std::result::Res
         pid: container.init_process_pid,
         process: options.process,
         filter: filter.as_ref(),
+        agent: seccomp.map(|seccomp| (seccomp, container.state())),
         cgroup: cgroup.as_ref(),
         stdio: options.stdio,
         preserve_fds: options.preserve_fds,
