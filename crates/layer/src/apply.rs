@@ -13,7 +13,7 @@
 //! | two entries with one name | the later one; directories keep their content |
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use oci::DiffId;
@@ -23,11 +23,11 @@ use rustix::fs::{
 use rustix::io::Errno;
 use stdx::{Context, Error, Result};
 
-use crate::Limits;
 use crate::lower::{self, Merged};
 use crate::metadata::{Metadata, set_opaque};
 use crate::tar::{Entry, EntryKind, TarReader, lossy};
 use crate::tree::{Tree, is_directory, split};
+use crate::{Limits, ahead};
 
 /// A layer that is complete but for what the layers below contribute.
 #[derive(Debug)]
@@ -62,19 +62,22 @@ struct PendingLink {
 ///
 /// `Corrupt` if the archive is malformed, exceeds `limits` or reaches out of the tree; `Denied` without the
 /// privilege for owners, devices or attributes. After an error the directory holds a part of the layer.
-pub fn unpack(reader: impl Read, root: impl AsFd, limits: &Limits) -> Result<Unpacked> {
-    let mut tar = TarReader::new(reader, limits);
+pub fn unpack(reader: impl Read + Send, root: impl AsFd, limits: &Limits) -> Result<Unpacked> {
     let mut unpacker = Unpacker { tree: Tree::new(root)?, links: Vec::new(), opaque_root: false, size: 0, dropped: 0 };
-    while let Some(entry) = tar.next_entry()? {
-        unpacker.size = unpacker.size.saturating_add(entry.size);
-        if unpacker.size > limits.bytes {
-            return Err(Error::corrupt(format!("files of layer have more than {} bytes", limits.bytes)));
+    let (archive_size, digest) = ahead::hashed(reader, |chunks| {
+        let mut tar = TarReader::buffered(chunks, limits);
+        while let Some(entry) = tar.next_entry()? {
+            unpacker.size = unpacker.size.saturating_add(entry.size);
+            if unpacker.size > limits.bytes {
+                return Err(Error::corrupt(format!("files of layer have more than {} bytes", limits.bytes)));
+            }
+            unpacker.place(&mut tar, &entry)?;
         }
-        unpacker.place(&mut tar, &entry)?;
-    }
-    let (diff_id, archive_size) = tar.finish()?;
+        tar.finish()
+    })?;
     let Unpacker { tree, links, opaque_root, size, dropped } = unpacker;
-    Ok(Unpacked { tree, links, opaque_root, applied: Applied { diff_id, archive_size, size, dropped_xattrs: dropped } })
+    let applied = Applied { diff_id: DiffId::new(digest), archive_size, size, dropped_xattrs: dropped };
+    Ok(Unpacked { tree, links, opaque_root, applied })
 }
 
 /// Where an entry's name says it goes.
@@ -94,7 +97,7 @@ struct Unpacker {
 }
 
 impl Unpacker {
-    fn place<R: Read>(&mut self, tar: &mut TarReader<R>, entry: &Entry) -> Result<()> {
+    fn place<R: BufRead>(&mut self, tar: &mut TarReader<R>, entry: &Entry) -> Result<()> {
         match place_of(&entry.path)? {
             Place::Nowhere => Ok(()),
             Place::Opaque(dir) if dir.is_empty() => {
@@ -122,7 +125,7 @@ impl Unpacker {
         Ok(())
     }
 
-    fn create<R: Read>(&mut self, tar: &mut TarReader<R>, entry: &Entry, path: &[u8]) -> Result<()> {
+    fn create<R: BufRead>(&mut self, tar: &mut TarReader<R>, entry: &Entry, path: &[u8]) -> Result<()> {
         let parent = self.tree.parent(path)?;
         let name = split(path).1;
         let metadata = Metadata::of_entry(entry);
@@ -137,7 +140,8 @@ impl Unpacker {
                 return Ok(());
             }
             EntryKind::File => {
-                let file = File::from(self.tree.make(&parent, path, |name| create_file(&parent, name))?);
+                let mode = metadata.first_mode();
+                let file = File::from(self.tree.make(&parent, path, |name| create_file(&parent, name, mode))?);
                 write_file(tar, entry, &file, path)?;
                 self.dropped += metadata.put(&file, &lossy(path))?;
                 return Ok(());
@@ -222,7 +226,8 @@ impl Unpacked {
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let mut source = File::from(openat(from, from_name, flags, Mode::empty()).context(message)?);
-                let mut copy = File::from(self.tree.make(&parent, path, |name| create_file(&parent, name))?);
+                let mode = metadata.first_mode();
+                let mut copy = File::from(self.tree.make(&parent, path, |name| create_file(&parent, name, mode))?);
                 // Sharing the blocks is possible on some file systems only; the kernel then copies.
                 if ioctl_ficlone(&copy, &source).is_err() {
                     std::io::copy(&mut source, &mut copy).context(message)?;
@@ -279,12 +284,12 @@ fn hard_link(tree: &mut Tree, path: &[u8], target: &[u8]) -> Result<bool> {
     tree.make(&parent, path, link).map(|()| true)
 }
 
-fn create_file(parent: &OwnedFd, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+fn create_file(parent: &OwnedFd, name: &[u8], mode: Mode) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(parent, name, flags, Mode::RUSR | Mode::WUSR)
+    openat(parent, name, flags, mode)
 }
 
-fn write_file<R: Read>(tar: &mut TarReader<R>, entry: &Entry, mut file: &File, path: &[u8]) -> Result<()> {
+fn write_file<R: BufRead>(tar: &mut TarReader<R>, entry: &Entry, mut file: &File, path: &[u8]) -> Result<()> {
     let message = || format!("cannot write {:?}", lossy(path));
     let mut end = 0;
     tar.copy_data(entry, |offset, bytes| {

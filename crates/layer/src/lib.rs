@@ -13,6 +13,7 @@ pub mod diff;
 pub mod ids;
 pub mod limits;
 
+mod ahead;
 mod attributes;
 mod lower;
 mod metadata;

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{
     AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fgetxattr,
-    flistxattr, fsetxattr, futimens, lsetxattr, utimensat,
+    flistxattr, fsetxattr, fstat, futimens, lsetxattr, statat, utimensat,
 };
 use rustix::io::{self, Errno};
 use stdx::{Context, Error, Result};
@@ -70,13 +70,23 @@ impl Metadata {
         Timestamps { last_access: time, last_modification: time }
     }
 
+    /// The mode to make a file with, so that mostly nothing is left to set: no set-id bits, which a write would clear.
+    pub(crate) fn first_mode(&self) -> Mode {
+        Mode::from_raw_mode(self.mode & 0o777)
+    }
+
     /// Puts everything on an open file or directory; `path` is for messages. The number of attributes left out.
     pub(crate) fn put(&self, fd: impl AsFd, path: &str) -> Result<u64> {
         let (uid, gid) = self.owner();
-        needs_root(fchown(&fd, uid, gid), || format!("cannot give {path:?} to {}:{}", self.uid, self.gid))?;
+        let now = fstat(&fd).context(|| format!("cannot look at {path:?}"))?;
+        if !self.is_owner(&now) {
+            needs_root(fchown(&fd, uid, gid), || format!("cannot give {path:?} to {}:{}", self.uid, self.gid))?;
+        }
         let set = |name: &[u8], value: &[u8]| fsetxattr(&fd, name, value, XattrFlags::empty());
         let dropped = self.put_xattrs(path, true, set)?;
-        fchmod(&fd, Mode::from_raw_mode(self.mode)).context(|| format!("cannot set the mode of {path:?}"))?;
+        if !self.has_mode(&now) {
+            fchmod(&fd, Mode::from_raw_mode(self.mode)).context(|| format!("cannot set the mode of {path:?}"))?;
+        }
         futimens(&fd, &self.times()).context(|| format!("cannot set the times of {path:?}"))?;
         Ok(dropped)
     }
@@ -84,20 +94,33 @@ impl Metadata {
     /// The same for what cannot be opened: links, devices, fifos. Nobody else changes this tree, so the name is enough.
     pub(crate) fn put_at(&self, dir: impl AsFd, name: &[u8], is_link: bool, path: &str) -> Result<u64> {
         let (uid, gid) = self.owner();
-        needs_root(chownat(&dir, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW), || {
-            format!("cannot give {path:?} to {}:{}", self.uid, self.gid)
-        })?;
+        let now = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).context(|| format!("cannot look at {path:?}"))?;
+        if !self.is_owner(&now) {
+            needs_root(chownat(&dir, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW), || {
+                format!("cannot give {path:?} to {}:{}", self.uid, self.gid)
+            })?;
+        }
         let file = [format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).as_bytes(), name].concat();
         let file = OsStr::from_bytes(&file);
         let set = |name: &[u8], value: &[u8]| lsetxattr(file, name, value, XattrFlags::empty());
         let dropped = self.put_xattrs(path, false, set)?;
-        if !is_link {
+        if !is_link && !self.has_mode(&now) {
             chmodat(&dir, name, Mode::from_raw_mode(self.mode), AtFlags::empty())
                 .context(|| format!("cannot set the mode of {path:?}"))?;
         }
         utimensat(&dir, name, &self.times(), AtFlags::SYMLINK_NOFOLLOW)
             .context(|| format!("cannot set the times of {path:?}"))?;
         Ok(dropped)
+    }
+
+    /// Asking is much cheaper than changing, which the file system writes down.
+    fn is_owner(&self, now: &Stat) -> bool {
+        (now.st_uid, now.st_gid) == (self.uid, self.gid)
+    }
+
+    /// True only if nothing done meanwhile can have changed it: a new owner takes set-id bits, an ACL the group's.
+    fn has_mode(&self, now: &Stat) -> bool {
+        now.st_mode & 0o7777 == self.mode && self.mode & 0o6000 == 0 && self.xattrs.is_empty()
     }
 
     /// Attributes the file system cannot hold are left out, as Docker does; capabilities are not, since a program

@@ -3,9 +3,8 @@
 //! Everything a header says is bounded before it is believed: names and attributes by [`Limits::metadata`], numbers by
 //! their fields. What follows the archive's end is read too, since it belongs to the layer's digest.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
-use oci::{DiffId, Sha256};
 use stdx::{Context, Error, Result};
 
 use crate::sparse::{self, Sparse};
@@ -57,7 +56,7 @@ impl Entry {
     }
 }
 
-/// A stream of entries, hashed as it is read.
+/// A stream of entries.
 pub struct TarReader<R> {
     input: Input<R>,
     limits: Limits,
@@ -68,10 +67,17 @@ pub struct TarReader<R> {
     ended: bool,
 }
 
-impl<R: Read> TarReader<R> {
+impl<R: Read> TarReader<BufReader<R>> {
     /// Starts at the first header.
     pub fn new(reader: R, limits: &Limits) -> Self {
-        let input = Input::new(reader, limits.bytes);
+        Self::buffered(BufReader::with_capacity(BUFFER, reader), limits)
+    }
+}
+
+impl<R: BufRead> TarReader<R> {
+    /// The same, of a reader that has a buffer of its own.
+    pub(crate) fn buffered(reader: R, limits: &Limits) -> Self {
+        let input = Input { reader, total: 0, limit: limits.bytes };
         Self { input, limits: *limits, entries: 0, data: 0, padding: 0, ended: false }
     }
 
@@ -131,13 +137,16 @@ impl<R: Read> TarReader<R> {
         io::copy(&mut io::repeat(0).take(entry.size - written), writer).context(message).map(|_| ())
     }
 
-    /// Reads to the end of the stream and gives the digest of all of it, and its length in bytes.
-    pub fn finish(mut self) -> Result<(DiffId, u64)> {
+    /// Reads to the end of the stream, whatever follows the archive's own end, and gives its length in bytes.
+    pub fn finish(mut self) -> Result<u64> {
         self.skip_entry()?;
-        while !self.input.fill()?.is_empty() {
-            self.input.consume(self.input.end - self.input.start);
+        loop {
+            let length = self.input.fill()?.len();
+            if length == 0 {
+                return Ok(self.input.total);
+            }
+            self.input.consume(length);
         }
-        Ok((DiffId::new(self.input.hash.finish()), self.input.total))
     }
 
     fn skip_entry(&mut self) -> Result<()> {
@@ -448,44 +457,25 @@ fn truncated() -> Error {
     Error::corrupt("tar archive ends in the middle of an entry")
 }
 
-/// A buffered stream that hashes and counts what it reads.
+/// A stream that counts what is used of it.
 struct Input<R> {
     reader: R,
-    hash: Sha256,
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
     total: u64,
     limit: u64,
 }
 
-impl<R: Read> Input<R> {
-    fn new(reader: R, limit: u64) -> Self {
-        Self { reader, hash: Sha256::new(), buffer: vec![0; BUFFER], start: 0, end: 0, total: 0, limit }
-    }
-
+impl<R: BufRead> Input<R> {
     /// What is buffered, after reading more if that is nothing; empty at the end of the stream.
     fn fill(&mut self) -> Result<&[u8]> {
-        while self.start == self.end {
-            match self.reader.read(&mut self.buffer) {
-                Ok(read) => {
-                    (self.start, self.end) = (0, read);
-                    self.hash.update(&self.buffer[..read]);
-                    self.total += read as u64;
-                    break;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context(|| "cannot read tar archive".to_owned()),
-            }
-        }
         if self.total > self.limit {
             return Err(Error::corrupt(format!("tar archive has more than {} bytes", self.limit)));
         }
-        Ok(&self.buffer[self.start..self.end])
+        self.reader.fill_buf().context(|| "cannot read tar archive".to_owned())
     }
 
     fn consume(&mut self, length: usize) {
-        self.start += length;
+        self.reader.consume(length);
+        self.total += length as u64;
     }
 
     /// At least one and at most `max` bytes, which must be there; not consumed.
