@@ -15,6 +15,7 @@ mod devices;
 mod file;
 mod layout;
 mod stats;
+mod subgroups;
 mod systemd;
 mod v1;
 mod v2;
@@ -29,6 +30,7 @@ use stdx::{Context, Error, Result};
 
 pub use layout::{Hierarchy, Layout};
 pub use stats::Stats;
+pub use subgroups::Subgroups;
 
 /// The groups of one container.
 pub trait Cgroup {
@@ -38,8 +40,8 @@ pub trait Cgroup {
     /// Opens an existing or a new set of limits on running groups, as `update` does.
     fn update(&self, resources: &Resources) -> Result<Vec<String>>;
 
-    /// Opens the way in for a process that is about to be cloned.
-    fn entrance(&self) -> Result<Entrance>;
+    /// Opens the way in, or to groups below, for a process that is about to be cloned.
+    fn entrance(&self, below: &Subgroups) -> Result<Entrance>;
 
     /// Every process inside, by the pids of the caller's namespace.
     fn pids(&self) -> Result<Vec<i32>>;

@@ -16,7 +16,7 @@ use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use oci::runtime_spec::{Resources, Spec, State, Status, VERSION};
+use oci::runtime_spec::{NamespaceType, Resources, Spec, State, Status, VERSION};
 use serde::{Deserialize, Serialize};
 use stdx::atomic_write::{Durability, atomic_write};
 use stdx::{Context, Error, Kind, Result};
@@ -77,6 +77,18 @@ impl Container {
         let mut container: Self = serde_json::from_slice(&bytes).context(|| format!("cannot parse {path:?}"))?;
         container.dir = dir;
         Ok(container)
+    }
+
+    /// Removes what an interrupted `create` has left of container `id`.
+    pub fn forget(root: &Path, id: &str) -> Result<()> {
+        check_id(id)?;
+        let dir = root.join(id);
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).context(|| format!("cannot remove {dir:?}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// All containers below `root`, by id; those that cannot be read are left out.
@@ -168,22 +180,32 @@ impl Container {
         Ok(())
     }
 
-    /// Sends a signal to init, or with `all` to every process.
+    /// Sends a signal to init, or with `all` to every process. Without a pid namespace of its own, a container does not end
+    /// with its init: then `SIGKILL` is for all.
     pub fn kill(&self, signal: i32, all: bool) -> Result<()> {
+        let kill = signal == sys::signal::KILL;
+        if kill && (all || !self.has_own_pids()) {
+            return self.cgroup()?.kill();
+        }
         if self.status() == Status::Stopped && !all {
             return Err(Error::conflict(format!("cannot signal container \"{}\": container not running", self.id)));
         }
-        if all && signal == sys::signal::KILL {
-            return self.cgroup()?.kill();
-        }
-        let pids = if all { self.cgroup()?.pids()? } else { vec![self.init_process_pid] };
+        let cgroup = self.cgroup()?;
+        let pids = if all { cgroup.pids()? } else { vec![self.init_process_pid] };
         for pid in pids {
             match self.signal(pid, signal) {
                 Err(sys::Errno::SRCH) => {}
                 result => result.context(|| format!("cannot signal process {pid} of container \"{}\"", self.id))?,
             }
         }
-        Ok(())
+        // A task frozen by version 1's freezer dies only when thawed.
+        if kill && cgroup.is_frozen() { cgroup.freeze(false) } else { Ok(()) }
+    }
+
+    fn has_own_pids(&self) -> bool {
+        let namespaces = self.config.linux.iter().flat_map(|linux| &linux.namespaces);
+        let mut pid = namespaces.filter(|namespace| namespace.typ == NamespaceType::Pid);
+        pid.any(|namespace| namespace.path.as_deref().is_none_or(str::is_empty))
     }
 
     /// By handle, and only if the number still means the same process.

@@ -25,13 +25,13 @@ use stdx::{Context, Error, Kind, Result};
 use sys::clone::{Cloned, clone3};
 use sys::mount::Mount;
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Subgroups};
 use crate::launch::Launch;
 use crate::listener::Filtered;
 use crate::mounts::Planned;
 use crate::namespaces;
 use crate::sync::{Channel, Failure, FailureKind, FromInit, ToInit};
-use crate::{devices, hooks, init, mounts, rootfs, seccomp, userns};
+use crate::{devices, hooks, init, labels, mounts, rootfs, seccomp, userns};
 
 /// What to create.
 pub struct Config<'a> {
@@ -181,7 +181,7 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
     plan.namespaces.enter_before_clone()?;
     // 4. clone init
     let (channel, init_channel) = Channel::pair()?;
-    let entrance = config.cgroup.entrance()?;
+    let entrance = config.cgroup.entrance(&Subgroups::default())?;
     let into = entrance.clone_into.as_ref().map(AsFd::as_fd);
     let cloned = clone3(plan.namespaces.clone, into).context(|| "cannot make the container's namespaces".into())?;
     let (pid, pidfd) = match cloned {
@@ -273,6 +273,8 @@ pub struct Started {
 fn decide<'a>(config: &'a Config<'a>) -> Result<Plan<'a>> {
     let process = config.spec.process.as_ref().ok_or_else(|| Error::invalid("the configuration has no process"))?;
     let linux = config.spec.linux.as_ref().ok_or_else(|| Error::invalid("the configuration has no linux section"))?;
+    labels::check_process(process)?;
+    labels::check_mounts(linux)?;
     let namespaces = namespaces::Plan::new(linux)?;
     let mut mounts: Vec<Planned> =
         config.spec.mounts.iter().map(|mount| mounts::plan(mount, config.bundle, linux)).collect::<Result<_>>()?;

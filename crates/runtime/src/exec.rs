@@ -19,13 +19,13 @@ use sys::clone::{Cloned, clone3};
 use sys::namespace::{self, flag};
 use sys::pty::Pty;
 
-use crate::cgroup::{Cgroup, Entrance};
+use crate::cgroup::{Cgroup, Entrance, Subgroups};
 use crate::create::{CreateError, Stdio};
 use crate::launch::Launch;
 use crate::listener::Filtered;
 use crate::seccomp::Program;
 use crate::sync::{Channel, FromInit, ToInit};
-use crate::{keyring, scheduling};
+use crate::{keyring, labels, scheduling};
 
 /// What to execute, and where.
 pub struct Config<'a> {
@@ -37,6 +37,8 @@ pub struct Config<'a> {
     /// What it was compiled from, and the container as its agent is told.
     pub agent: Option<(&'a Seccomp, State)>,
     pub cgroup: &'a dyn Cgroup,
+    /// Where below them it goes.
+    pub subgroups: Subgroups,
     pub stdio: Stdio,
     /// Descriptors from 3 on that the program inherits.
     pub preserve_fds: u32,
@@ -73,6 +75,7 @@ const KINDS: [(&str, u64); 8] = [
 /// container's pid namespace.
 pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
     // 1. decide
+    labels::check_process(config.process)?;
     let namespaces = differing(config.pid)?;
     let launch = Launch {
         process: config.process,
@@ -91,7 +94,7 @@ pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
         namespaces.into_iter().partition(|(_, kind)| matches!(*kind, flag::PID | flag::TIME));
     enter(&for_child)?;
     // 3. clone
-    let entrance = config.cgroup.entrance()?;
+    let entrance = config.cgroup.entrance(&config.subgroups)?;
     let (channel, child_channel) = Channel::pair()?;
     let into = entrance.clone_into.as_ref().map(AsFd::as_fd);
     let (pid, pidfd) = match clone3(0, into).context(|| "cannot make a process in the container".into())? {

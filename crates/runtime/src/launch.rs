@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use oci::runtime_spec::Process;
 use rustix::fs::{Mode, OFlags};
 use stdx::{Context, Error, Kind, Result};
-use sys::proc::Procfs;
 use sys::pty::Pty;
 use sys::root::Root;
 
@@ -16,7 +15,7 @@ use crate::create::Stdio;
 use crate::seccomp::Program;
 use crate::sync::{Channel, Failure, FromInit, ToInit};
 use crate::users::{self, Identity};
-use crate::{process, scheduling};
+use crate::{labels, process, scheduling};
 
 /// A program to become, and how.
 pub(crate) struct Launch<'a> {
@@ -121,9 +120,7 @@ impl Launch<'_> {
     /// Step 12. Becomes the program; returns only the failure.
     pub(crate) fn become_program(&self, found: &Found, channel: &Channel) -> std::result::Result<Infallible, Failure> {
         let process = self.process;
-        if let Some(profile) = process.apparmor_profile.as_deref().filter(|profile| !profile.is_empty()) {
-            set_apparmor(profile)?;
-        }
+        labels::apply(process)?;
         if process.no_new_privileges {
             rustix::thread::set_no_new_privs(true).context(|| "cannot give up new privileges".into())?;
         }
@@ -165,14 +162,4 @@ impl Launch<'_> {
             _ => Err(Error::new(Kind::Internal, "whoever starts this process is gone")),
         }
     }
-}
-
-fn set_apparmor(profile: &str) -> Result<()> {
-    let what = || format!("cannot use AppArmor profile \"{profile}\"");
-    let procfs = Procfs::open().context(what)?;
-    let command = format!("exec {profile}");
-    procfs
-        .write("self/attr/apparmor/exec", &command)
-        .or_else(|_| procfs.write("self/attr/exec", &command))
-        .context(what)
 }

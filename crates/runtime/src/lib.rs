@@ -16,6 +16,7 @@ pub mod userns;
 mod devices;
 mod hooks;
 mod init;
+mod labels;
 mod launch;
 mod listener;
 mod masks;

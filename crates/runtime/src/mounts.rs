@@ -16,6 +16,7 @@ use sys::root::Root;
 use sys::{Errno, namespace};
 
 use crate::cgroup::View;
+use crate::labels;
 
 /// One mount to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,6 +192,7 @@ pub(crate) fn plan(mount: &SpecMount, bundle: &Path, linux: &Linux) -> Result<Pl
             if !source.is_empty() && !options.iter().any(|(key, _)| key == "source") {
                 options.push(("source".into(), Some(source)));
             }
+            options.extend(labels::mount_option(linux, fs_type));
             Source::New { fs_type: fs_type.to_owned(), options }
         }
         (None, None) => return Err(Error::invalid(format!("the mount on {:?} has no type", mount.destination))),

@@ -121,24 +121,19 @@ fn resource_of(kind: RlimitType) -> Resource {
     }
 }
 
-/// Becomes the user with the capabilities of the configuration.
+/// Becomes the user with the capabilities of the configuration: none where it has none.
 ///
 /// The order matters: the bounding set and the user change need capabilities that are given up afterwards, and the
 /// permitted set survives the user change only while the keep flag is set.
 pub(crate) fn set_credentials(process: &Process, identity: &Identity) -> Result<()> {
-    let sets = process.capabilities.as_ref().map(capability_sets).transpose()?;
-    if let Some(sets) = &sets {
-        caps::limit_bounding(sets.bounding).context(|| "cannot limit the capabilities".into())?;
-        caps::keep_over_user_change(true).context(|| "cannot keep the capabilities".into())?;
-    }
+    let sets = process.capabilities.as_ref().map_or(Ok(Sets::default()), capability_sets)?;
+    caps::limit_bounding(sets.bounding).context(|| "cannot limit the capabilities".into())?;
+    caps::keep_over_user_change(true).context(|| "cannot keep the capabilities".into())?;
     sys::process::set_groups(&identity.groups).context(|| format!("cannot set groups {:?}", identity.groups))?;
     sys::process::set_gid(identity.gid).context(|| format!("cannot become group {}", identity.gid))?;
     sys::process::set_uid(identity.uid).context(|| format!("cannot become user {}", identity.uid))?;
-    if let Some(sets) = &sets {
-        caps::keep_over_user_change(false).context(|| "cannot drop the capabilities".into())?;
-        caps::apply(sets).context(|| "cannot set the capabilities".into())?;
-    }
-    Ok(())
+    caps::keep_over_user_change(false).context(|| "cannot drop the capabilities".into())?;
+    caps::apply(&sets).context(|| "cannot set the capabilities".into())
 }
 
 /// The sets of the configuration, cut to what this process may pass on: a capability that the engine itself does not

@@ -1,6 +1,9 @@
 //! `tare runtime`: bundles through the command line that other engines call.
 
+mod exec;
 mod keyring;
+mod kill;
+mod list;
 mod pivot;
 mod seccomp;
 
@@ -267,6 +270,9 @@ fn what_is_not_done_is_refused_by_name() {
     let bundle = Bundle::new(&tare, "true");
     bundle.change(|config| config["linux"]["intelRdt"] = serde_json::json!({ "closID": "x" }));
     bundle.is_refused("intelRdt");
+    bundle.change(|config| drop(config["linux"]["intelRdt"].take()));
+    bundle.change(|config| config["linux"]["mountLabel"] = "a:b:c:d".into());
+    bundle.is_refused("linux.mountLabel \"a:b:c:d\"");
     bundle.fails(&["checkpoint", &bundle.id], "not supported");
     bundle.fails(&["create", "--bundle", "/nowhere", "../evil"], "/nowhere");
     assert!(!Path::new("/nowhere").exists());

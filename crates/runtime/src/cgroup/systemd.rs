@@ -23,7 +23,7 @@ use stdx::{Context, Error, Kind, Result};
 use sys::clone::{Cloned, clone3};
 
 use super::v2::V2;
-use super::{Cgroup, Entrance, Stats, View, file};
+use super::{Cgroup, Entrance, Stats, Subgroups, View, file};
 use bus::{Bus, Value};
 
 /// Where a scope is, from `SLICE:PREFIX:NAME`.
@@ -135,8 +135,8 @@ impl Cgroup for Systemd {
         self.group.update(resources)
     }
 
-    fn entrance(&self) -> Result<Entrance> {
-        Ok(Entrance { holder: self.holder.take(), ..self.group.entrance()? })
+    fn entrance(&self, below: &Subgroups) -> Result<Entrance> {
+        Ok(Entrance { holder: self.holder.take(), ..self.group.entrance(below)? })
     }
 
     fn pids(&self) -> Result<Vec<i32>> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use oci::runtime_spec::{BlockIo, Cpu, DeviceRule, Memory, Resources};
 use stdx::{Context, Error, Result};
 
-use super::{Cgroup, Entrance, Hierarchy, Stats, View, devices, file};
+use super::{Cgroup, Entrance, Hierarchy, Stats, Subgroups, View, devices, file};
 
 /// How long a group may take to freeze before that counts as a failure.
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -246,12 +246,26 @@ impl Cgroup for V1 {
         self.set_limits(resources)
     }
 
-    fn entrance(&self) -> Result<Entrance> {
-        let open = |hierarchy: &Hierarchy| file::open_write(&hierarchy.mountpoint.join(&self.path), "tasks");
-        let unified = self.unified.as_ref().map(|root| file::open_dir(&root.join(&self.path))).transpose()?;
+    fn entrance(&self, below: &Subgroups) -> Result<Entrance> {
+        if let Some(controller) = below.unknown(|name| self.dir(name).is_some()) {
+            return Err(Error::invalid(format!("no cgroup hierarchy with the controller \"{controller}\" is mounted")));
+        }
+        let open = |hierarchy: &Hierarchy| {
+            let dir = hierarchy.mountpoint.join(&self.path);
+            file::open_write(&below.of(&hierarchy.controllers).map_or(dir.clone(), |below| dir.join(below)), "tasks")
+        };
+        // The version 2 tree counts and limits nothing here: who makes groups below need not have made them there too.
+        let unified = |root: &PathBuf| {
+            let dir = root.join(&self.path);
+            let wanted = below.everywhere().map(|below| dir.join(below)).filter(|dir| dir.is_dir());
+            file::open_dir(&wanted.unwrap_or(dir))
+        };
+        let unified = self.unified.as_ref().map(unified).transpose()?;
+        // Whoever enters a frozen group goes no further: by then it is to be in all the others.
+        let (freezer, others): (Vec<_>, Vec<_>) = self.hierarchies.iter().partition(|h| h.has("freezer"));
         Ok(Entrance {
             clone_into: unified,
-            tasks: self.hierarchies.iter().map(open).collect::<Result<_>>()?,
+            tasks: others.into_iter().chain(freezer).map(open).collect::<Result<_>>()?,
             holder: None,
         })
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use oci::runtime_spec::{BlockIo, Cpu, DeviceRule, Memory, Resources};
 use stdx::{Context, Error, Kind, Result};
 
-use super::{Cgroup, Entrance, Stats, View, devices, file};
+use super::{Cgroup, Entrance, Stats, Subgroups, View, devices, file};
 
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
 const WANTED: [&str; 8] = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"];
@@ -256,8 +256,16 @@ impl Cgroup for V2 {
         self.set_limits(resources)
     }
 
-    fn entrance(&self) -> Result<Entrance> {
-        Ok(Entrance { clone_into: Some(file::open_dir(&inhabited(self.dir()))?), ..Entrance::default() })
+    fn entrance(&self, below: &Subgroups) -> Result<Entrance> {
+        if let Some(controller) = below.unknown(|_| false) {
+            let message = format!("controller \"{controller}\" has no control groups of its own in version 2");
+            return Err(Error::invalid(message));
+        }
+        let dir = match below.everywhere() {
+            Some(below) => self.dir().join(below),
+            None => inhabited(self.dir()),
+        };
+        Ok(Entrance { clone_into: Some(file::open_dir(&dir)?), ..Entrance::default() })
     }
 
     fn pids(&self) -> Result<Vec<i32>> {

@@ -24,6 +24,9 @@ pub struct CreateOptions {
     /// RFC 3339.
     pub now: String,
     pub stdio: Stdio,
+    /// Sockets, from descriptor 3 on, that the program gets as systemd passes them on, sd_listen_fds(3).
+    pub listen_fds: u32,
+    /// Descriptors after those that it inherits.
     pub preserve_fds: u32,
     /// The container's processes share a session keyring of their own.
     pub new_keyring: bool,
@@ -71,8 +74,10 @@ fn create_in(
     let cgroup = cgroup::at(&cgroup_path)?;
     let rootfs = bundle.spec.root.as_ref().map(|root| bundle.dir.join(&root.path));
     let rootfs = rootfs.ok_or_else(|| Error::invalid("the configuration has no root"))?;
+    let mut spec = bundle.spec.clone();
+    pass_sockets(&mut spec, options.listen_fds);
     let created = crate::create::create(&Config {
-        spec: &bundle.spec,
+        spec: &spec,
         bundle: &bundle.dir,
         root: &Mount::Bind(rootfs),
         default_filter: false,
@@ -82,7 +87,7 @@ fn create_in(
         stdio: options.stdio,
         die_with_creator: false,
         start_socket: Some(listen(dir)?),
-        preserve_fds: options.preserve_fds,
+        preserve_fds: options.listen_fds + options.preserve_fds,
         keyring: options.new_keyring.then(|| keyring::name(&options.id)),
         no_pivot: options.no_pivot,
         state: Some(State {
@@ -108,6 +113,13 @@ fn create_in(
     };
     container.save()?;
     Ok((container, created))
+}
+
+/// Tells the program, which will be process 1, of its sockets.
+fn pass_sockets(spec: &mut Spec, number: u32) {
+    if let (1.., Some(process)) = (number, &mut spec.process) {
+        process.env.extend([format!("LISTEN_FDS={number}"), "LISTEN_PID=1".to_owned()]);
+    }
 }
 
 fn listen(dir: &Path) -> Result<OwnedFd> {
@@ -150,20 +162,12 @@ fn cgroup_path(spec: &Spec, id: &str) -> Result<String> {
 
 /// What the configuration asks for and this runtime does not do is refused by name, never ignored.
 fn refuse(spec: &Spec) -> Result<()> {
-    let (linux, process) = (spec.linux.as_ref(), spec.process.as_ref());
+    let linux = spec.linux.as_ref();
     let asked = [
         ("linux.intelRdt", linux.is_some_and(|linux| linux.intel_rdt.is_some())),
         ("linux.memoryPolicy", linux.is_some_and(|linux| linux.memory_policy.is_some())),
         ("linux.netDevices", linux.is_some_and(|linux| !linux.net_devices.is_empty())),
-        (
-            "linux.mountLabel",
-            linux.is_some_and(|linux| linux.mount_label.as_deref().is_some_and(|text| !text.is_empty())),
-        ),
         ("linux.resources.rdma", linux.and_then(|linux| linux.resources.as_ref()).is_some_and(|r| !r.rdma.is_empty())),
-        (
-            "process.selinuxLabel",
-            process.is_some_and(|p| p.selinux_label.as_deref().is_some_and(|text| !text.is_empty())),
-        ),
     ];
     match asked.iter().find(|(_, asked)| *asked) {
         Some((name, _)) => Err(Error::unsupported(format!("the configuration's {name} is not supported yet"))),
@@ -174,7 +178,7 @@ fn refuse(spec: &Spec) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci::runtime_spec::Linux;
+    use oci::runtime_spec::{IntelRdt, Linux};
 
     #[test]
     fn cgroup_paths_stay_below_the_root() {
@@ -205,8 +209,8 @@ mod tests {
 
     #[test]
     fn what_is_not_done_is_refused() {
-        let linux = Linux { mount_label: Some("x".into()), ..Linux::default() };
+        let linux = Linux { intel_rdt: Some(IntelRdt::default()), ..Linux::default() };
         let error = refuse(&Spec { linux: Some(linux), ..Spec::default() }).unwrap_err();
-        assert!(error.to_string().contains("linux.mountLabel"), "{error}");
+        assert!(error.to_string().contains("linux.intelRdt"), "{error}");
     }
 }

@@ -4,6 +4,7 @@ use oci::runtime_spec::{Process, Status};
 use stdx::Error;
 
 use super::Container;
+use crate::cgroup::Subgroups;
 use crate::create::{CreateError, Stdio};
 use crate::exec::{Config, Executed};
 use crate::{keyring, seccomp};
@@ -14,12 +15,17 @@ pub struct ExecOptions<'a> {
     pub process: &'a Process,
     pub stdio: Stdio,
     pub preserve_fds: u32,
+    /// Where below the container's control groups it goes.
+    pub subgroups: Subgroups,
+    /// Execute in a paused container: the process waits for the container to be resumed.
+    pub ignore_paused: bool,
 }
 
 /// Executes a process in a running or created container, with the container's own filter.
 pub fn exec(container: &Container, options: ExecOptions<'_>) -> std::result::Result<Executed, CreateError> {
     match container.status() {
         Status::Running | Status::Created => {}
+        Status::Paused if options.ignore_paused => {}
         Status::Paused => return Err(Error::conflict("cannot exec in a paused container").into()),
         _ => return Err(Error::conflict("cannot exec in a stopped container").into()),
     }
@@ -32,6 +38,7 @@ pub fn exec(container: &Container, options: ExecOptions<'_>) -> std::result::Res
         filter: filter.as_ref(),
         agent: seccomp.map(|seccomp| (seccomp, container.state())),
         cgroup: cgroup.as_ref(),
+        subgroups: options.subgroups,
         stdio: options.stdio,
         preserve_fds: options.preserve_fds,
         keyring: container.new_keyring.then(|| keyring::name(&container.id)),

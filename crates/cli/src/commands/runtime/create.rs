@@ -61,6 +61,7 @@ pub(super) fn create(globals: &Globals, args: &CreateArgs, detached: bool) -> Re
         id: args.id.clone(),
         now: jiff::Timestamp::now().to_string(),
         stdio: streams::stdio(&process)?,
+        listen_fds: streams::listen_fds(),
         preserve_fds: args.preserve_fds,
         new_keyring: !args.no_new_keyring,
         no_pivot: args.no_pivot,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use runtime::container::Container;
 use stdx::Kind;
 
 use super::Globals;
@@ -21,7 +22,10 @@ struct Args {
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
     match globals.container(&args.id) {
-        Err(error) if args.force && error.kind() == Kind::NotFound => Ok(0),
+        Err(error) if args.force && error.kind() == Kind::NotFound => {
+            Container::forget(&globals.root(), &args.id)?;
+            Ok(0)
+        }
         container => {
             container?.delete(args.force)?;
             Ok(0)

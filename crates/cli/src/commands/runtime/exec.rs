@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use oci::runtime_spec::{Process, User};
+use oci::runtime_spec::Process;
+use runtime::cgroup::Subgroups;
 use runtime::container::{self, ExecOptions};
 use stdx::{Context, Error, Kind, Result};
 
@@ -49,6 +50,18 @@ struct Args {
     /// Add a capability
     #[arg(short, long, value_name = "CAP")]
     cap: Vec<String>,
+    /// AppArmor profile of the process
+    #[arg(long, value_name = "PROFILE")]
+    apparmor: Option<String>,
+    /// SELinux label of the process
+    #[arg(long, value_name = "LABEL")]
+    process_label: Option<String>,
+    /// Run in a control group below the container's (format: [<controller>[,<controller>...]:]<path>)
+    #[arg(long, value_name = "[CONTROLLER:]PATH")]
+    cgroup: Vec<String>,
+    /// Execute in a paused container: the process waits until that is resumed
+    #[arg(long)]
+    ignore_paused: bool,
     /// Pass this many more descriptors to the process
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     preserve_fds: u32,
@@ -66,7 +79,13 @@ pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure>
         None => of_arguments(container.config.process.clone().unwrap_or_default(), &args, command)?,
     };
     streams::check_console(&process, args.console_socket.as_deref(), args.detach)?;
-    let options = ExecOptions { process: &process, stdio: streams::stdio(&process)?, preserve_fds: args.preserve_fds };
+    let options = ExecOptions {
+        process: &process,
+        stdio: streams::stdio(&process)?,
+        preserve_fds: args.preserve_fds,
+        subgroups: Subgroups::parse(&args.cgroup)?,
+        ignore_paused: args.ignore_paused,
+    };
     let executed = container::exec(&container, options).map_err(super::failure)?;
     super::warn(&executed.warnings);
     streams::write_pid(args.pid_file.as_deref(), executed.pid)?;
@@ -96,16 +115,27 @@ fn of_arguments(mut process: Process, args: &Args, command: &[String]) -> Result
         process.cwd.clone_from(cwd);
     }
     if let Some(text) = &args.user {
-        let (uid, gid) = text.split_once(':').unwrap_or((text, "0"));
+        let (uid, gid) = text.split_once(':').map_or((text.as_str(), None), |(uid, gid)| (uid, Some(gid)));
         let number = |text: &str| text.parse::<u32>().map_err(|_| Error::invalid(format!("invalid user \"{text}\"")));
-        process.user = User { uid: number(uid)?, gid: number(gid)?, ..process.user };
+        process.user.uid = number(uid)?;
+        process.user.gid = gid.map(number).transpose()?.unwrap_or(process.user.gid);
     }
     process.user.additional_gids.extend(&args.additional_gids);
-    let capabilities = process.capabilities.get_or_insert_default();
-    for name in &args.cap {
-        for set in [&mut capabilities.bounding, &mut capabilities.effective, &mut capabilities.permitted] {
-            set.push(name.clone());
-        }
-    }
+    add_capabilities(&mut process, &args.cap);
+    process.apparmor_profile = args.apparmor.clone().or(process.apparmor_profile);
+    process.selinux_label = args.process_label.clone().or(process.selinux_label);
     Ok(process)
+}
+
+/// Into the ambient set too, where the container has given inheritable ones, without which there are none.
+fn add_capabilities(process: &mut Process, names: &[String]) {
+    if names.is_empty() {
+        return;
+    }
+    let capabilities = process.capabilities.get_or_insert_default();
+    let mut sets = vec![&mut capabilities.bounding, &mut capabilities.effective, &mut capabilities.permitted];
+    if !capabilities.inheritable.is_empty() {
+        sets.push(&mut capabilities.ambient);
+    }
+    sets.into_iter().for_each(|set| set.extend(names.iter().cloned()));
 }

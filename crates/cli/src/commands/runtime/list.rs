@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 
 use runtime::container::Container;
-use stdx::{Context, Error};
+use stdx::{Context, Error, Result};
 
 use super::Globals;
+use super::state::document;
 use crate::error::Failure;
 use crate::table::{self, out};
 
@@ -21,7 +22,7 @@ struct Args {
     quiet: bool,
 }
 
-pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
+pub(super) fn main(globals: &Globals, args: &[OsString]) -> std::result::Result<i32, Failure> {
     let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
     let containers = Container::list(&globals.root())?;
     if args.quiet {
@@ -34,7 +35,7 @@ pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure>
             &containers.iter().map(row).collect::<Vec<_>>(),
         ),
         "json" => {
-            let states: Vec<_> = containers.iter().map(Container::state).collect();
+            let states = containers.iter().map(|container| document(container, "root")).collect::<Result<Vec<_>>>()?;
             out(&format!("{}\n", serde_json::to_string(&states).context(|| "cannot write JSON".into())?));
         }
         other => return Err(Error::invalid(format!("invalid format \"{other}\": it is table or json")).into()),

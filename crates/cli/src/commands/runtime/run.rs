@@ -21,6 +21,9 @@ struct Args {
     /// Detach from the container's process
     #[arg(short, long)]
     detach: bool,
+    /// Leave processes that the container orphans to the system's init
+    #[arg(long)]
+    no_subreaper: bool,
     /// Do not delete the container after it exits
     #[arg(long)]
     keep: bool,
@@ -29,7 +32,7 @@ struct Args {
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
     let mut signals = Forward::collect(args.detach)?;
-    if !args.detach {
+    if !args.detach && !args.no_subreaper {
         // What the container leaves behind is ours to bury.
         sys::process::become_subreaper().context(|| "cannot adopt orphans".into())?;
     }

@@ -18,17 +18,18 @@ struct Args {
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
-    out(&format!("{}\n", document(&globals.container(&args.id)?)?));
+    let document = document(&globals.container(&args.id)?, "")?;
+    out(&format!("{}\n", serde_json::to_string_pretty(&document).context(|| "cannot write JSON".into())?));
     Ok(0)
 }
 
 /// The specification's state, with what runc adds to it.
-fn document(container: &runtime::container::Container) -> Result<String> {
+pub(super) fn document(container: &runtime::container::Container, owner: &str) -> Result<serde_json::Value> {
     let mut state = serde_json::to_value(container.state()).context(|| "cannot write JSON".into())?;
     state["rootfs"] = rootfs(container).into();
     state["created"] = container.created.clone().into();
-    state["owner"] = "".into();
-    serde_json::to_string_pretty(&state).context(|| "cannot write JSON".into())
+    state["owner"] = owner.into();
+    Ok(state)
 }
 
 fn rootfs(container: &runtime::container::Container) -> String {

@@ -24,6 +24,12 @@ pub(super) fn stdio(process: &Process) -> Result<Stdio> {
     Ok(Stdio::Files([own(rustix::stdio::stdin())?, own(rustix::stdio::stdout())?, own(rustix::stdio::stderr())?]))
 }
 
+/// How many sockets systemd has passed to this process for the program, sd_listen_fds(3).
+pub(super) fn listen_fds() -> u32 {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    number("LISTEN_FDS").filter(|_| number("LISTEN_PID") == Some(std::process::id())).unwrap_or(0)
+}
+
 /// A terminal needs somebody who takes it, and a socket without a terminal is a mistake too.
 pub(super) fn check_console(process: &Process, socket: Option<&Path>, detached: bool) -> Result<()> {
     match (process.terminal, socket) {

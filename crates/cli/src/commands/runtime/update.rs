@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::Read;
 
-use oci::runtime_spec::{Cpu, Memory, Pids, Resources};
+use oci::runtime_spec::{BlockIo, Cpu, Memory, Pids, Resources};
 use stdx::{Context, Kind, Result};
 
 use super::Globals;
@@ -19,6 +19,12 @@ struct Args {
     /// A file with the resources to set, as in the configuration; - for standard input
     #[arg(short, long, value_name = "FILE")]
     resources: Option<String>,
+    /// Weight of block IO, 10 to 1000
+    #[arg(long, value_name = "WEIGHT")]
+    blkio_weight: Option<u16>,
+    /// Run only when nothing else wants the CPU (1), or as usual (0)
+    #[arg(long, value_name = "0|1")]
+    cpu_idle: Option<i64>,
     /// CPU period, in microseconds
     #[arg(long, value_name = "MICROSECONDS")]
     cpu_period: Option<u64>,
@@ -92,7 +98,7 @@ fn of_options(args: &Args) -> Resources {
             realtime_period: args.cpu_rt_period,
             cpus: args.cpuset_cpus.clone(),
             mems: args.cpuset_mems.clone(),
-            ..Cpu::default()
+            idle: args.cpu_idle,
         }),
         memory: Some(Memory {
             limit: args.memory,
@@ -100,6 +106,7 @@ fn of_options(args: &Args) -> Resources {
             swap: args.memory_swap,
             ..Memory::default()
         }),
+        block_io: args.blkio_weight.map(|weight| BlockIo { weight: Some(weight), ..BlockIo::default() }),
         pids: args.pids_limit.map(|limit| Pids { limit: Some(limit) }),
         ..Resources::default()
     }

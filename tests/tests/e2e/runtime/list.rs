@@ -1,0 +1,67 @@
+//! What is told of containers: `list`, `ps`, `events`, `update`.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use e2e::Tare;
+use serde_json::{Value, json};
+
+use super::Bundle;
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn containers_are_listed_in_every_form() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "exec sleep 1000");
+    bundle.change(|config| config["annotations"] = json!({ "com.example.key": "value" }));
+    assert_eq!(bundle.ok(&["list", "-q"]), "");
+    bundle.start();
+    assert_eq!(bundle.ok(&["list", "-q"]), format!("{}\n", bundle.id));
+    assert_eq!(bundle.ok(&["list", "-q", "--format", "json"]), format!("{}\n", bundle.id));
+    let table = bundle.ok(&["list"]);
+    assert!(table.starts_with("ID ") && table.contains("running") && table.contains("OWNER"), "{table}");
+    let list: Value = serde_json::from_str(&bundle.ok(&["list", "--format", "json"])).unwrap();
+    let state: Value = serde_json::from_str(&bundle.ok(&["state", &bundle.id])).unwrap();
+    assert_eq!((&list[0]["owner"], &state["owner"]), (&json!("root"), &json!("")));
+    for key in ["ociVersion", "id", "pid", "status", "bundle", "rootfs", "created", "annotations"] {
+        assert!(list[0][key] == state[key] && !state[key].is_null(), "{key} of {list} and {state}");
+    }
+    assert_eq!(state["rootfs"], json!(bundle.dir.join("rootfs")));
+    bundle.fails(&["list", "--format", "xml"], "xml");
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn processes_are_told_as_the_host_numbers_them() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "exec sleep 1000");
+    bundle.start();
+    let state: Value = serde_json::from_str(&bundle.ok(&["state", &bundle.id])).unwrap();
+    assert_eq!(bundle.ok(&["ps", "--format", "json", &bundle.id]), format!("[{}]\n", state["pid"]));
+    let table = bundle.ok(&["ps", &bundle.id]);
+    assert!(table.lines().count() == 2 && table.contains("sleep 1000"), "{table}");
+    let table = bundle.ok(&["ps", &bundle.id, "-e", "-o", "pid,comm"]);
+    assert!(table.lines().nth(1).is_some_and(|line| line.ends_with("sleep")), "{table}");
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn limits_are_read_from_a_file_and_from_standard_input() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "exec sleep 1000");
+    bundle.start();
+    let limit = || {
+        let stats: Value = serde_json::from_str(&bundle.ok(&["events", "--stats", &bundle.id])).unwrap();
+        stats["data"]["pids"]["limit"].clone()
+    };
+    let file = tare.file("limits", r#"{"pids": {"limit": 23}}"#);
+    bundle.ok(&["update", "--resources", &file, &bundle.id]);
+    assert_eq!(limit(), 23);
+    let mut command = Command::new(e2e::binary());
+    command.arg("runtime").arg("--root").arg(tare.run_dir().join("runtime"));
+    let mut child = command.args(["update", "-r", "-", &bundle.id]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(br#"{"pids": {"limit": 29}}"#).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(limit(), 29);
+    bundle.fails(&["update", "-r", "/no/such/file", &bundle.id], "/no/such/file");
+}
