@@ -19,7 +19,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-pub use archive::Archive;
+pub use archive::{Archive, EntryType};
 pub use host::{Cgroups, cgroup_hierarchies, cgroups_of, is_alive, process_field, systemd_makes_cgroups};
 pub use outcome::Outcome;
 pub use terminal::Terminal;

@@ -8,12 +8,17 @@ use serde_json::{Value, json};
 /// What `docker save` writes, with this many layers: the first has busybox, each has a file `/layers/NUMBER`.
 pub(crate) fn docker_archive(layers: usize) -> Vec<u8> {
     let layers: Vec<Vec<u8>> = (0..layers).map(layer).collect();
+    docker_archive_of(&layers)
+}
+
+/// What `docker save` writes of an image `deep` with these layers.
+pub(crate) fn docker_archive_of(layers: &[Vec<u8>]) -> Vec<u8> {
     let names: Vec<String> = (0..layers.len()).map(|number| format!("{number}/layer.tar")).collect();
     let config = config(&layers.iter().map(|layer| digest(layer)).collect::<Vec<_>>());
     let manifest = json!([{"Config": "config.json", "RepoTags": ["deep:latest"], "Layers": names}]);
     let archive = Archive::new().file("manifest.json", manifest.to_string().as_bytes());
     let archive = archive.file("config.json", config.to_string().as_bytes());
-    names.iter().zip(&layers).fold(archive, |archive, (name, layer)| archive.file(name, layer)).finish()
+    names.iter().zip(layers).fold(archive, |archive, (name, layer)| archive.file(name, layer)).finish()
 }
 
 /// An OCI layout with one image of three layers, the second compressed; the third takes away what the second brought.
@@ -46,7 +51,8 @@ fn oci_archive() -> Vec<u8> {
         .finish()
 }
 
-fn layer(number: usize) -> Vec<u8> {
+/// One of its layers; the lowest has busybox.
+pub(crate) fn layer(number: usize) -> Vec<u8> {
     let archive = Archive::new().dir("layers/").file(&format!("layers/{number}"), number.to_string().as_bytes());
     if number > 0 {
         return archive.finish();
@@ -80,7 +86,7 @@ fn through(program: &str, arguments: &[&str], bytes: &[u8]) -> Vec<u8> {
     })
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     through("gzip", &["-nc"], bytes)
 }
 

@@ -5,6 +5,7 @@
 mod distributions;
 mod exit_codes;
 mod faults;
+mod hostile_layers;
 mod images;
 mod lifecycle;
 mod limits;
