@@ -4,11 +4,12 @@ use std::thread;
 
 use stdx::{Error, Kind, Result};
 
+use crate::body;
 use crate::client::Context;
 use crate::error::{self, Again, Deed, Failure};
 use crate::retry::Retry;
 use crate::session::{Endpoint, Question};
-use crate::transport::Response;
+use crate::transport::{Head, Response};
 
 /// Asks one host until the status is one of these.
 pub(crate) fn ask(
@@ -18,12 +19,54 @@ pub(crate) fn ask(
     question: &mut Question<'_>,
     expected: &[u16],
 ) -> Result<Response, Failure> {
+    persist(context, endpoint, || answer(context, endpoint, deed, question, expected))
+}
+
+/// The same for a document of at most `limit` bytes, which is only there when it is there whole.
+pub(crate) fn document(
+    context: &Context,
+    endpoint: &Endpoint,
+    deed: &Deed,
+    question: &mut Question<'_>,
+    limit: u64,
+) -> Result<Document, Failure> {
+    persist(context, endpoint, || {
+        let Response { head, body, .. } = answer(context, endpoint, deed, question, &[200])?;
+        let bytes = body::take(&head, body, limit)?;
+        Ok(Document { head, bytes })
+    })
+}
+
+/// A document and what came with it.
+pub(crate) struct Document {
+    pub(crate) head: Head,
+    pub(crate) bytes: Vec<u8>,
+}
+
+fn answer(
+    context: &Context,
+    endpoint: &Endpoint,
+    deed: &Deed,
+    question: &mut Question<'_>,
+    expected: &[u16],
+) -> Result<Response, Failure> {
+    let response = endpoint.exchange(context, question)?;
+    if expected.contains(&response.status) {
+        return Ok(response);
+    }
+    Err(error::refusal(&endpoint.who(), deed, response))
+}
+
+fn persist<T>(
+    context: &Context,
+    endpoint: &Endpoint,
+    mut ask: impl FnMut() -> Result<T, Failure>,
+) -> Result<T, Failure> {
     // Whoever has a mirror has somebody else to ask.
     let mut retry = if endpoint.host.is_mirror { Retry::none() } else { Retry::new(&context.config) };
     loop {
-        let failure = match endpoint.exchange(context, question) {
-            Ok(response) if expected.contains(&response.status) => return Ok(response),
-            Ok(response) => error::refusal(&endpoint.who(), deed, response),
+        let failure = match ask() {
+            Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
         let pause = match failure.again {

@@ -83,6 +83,14 @@ enum Way {
     },
 }
 
+/// What a question shows.
+pub(crate) struct Shown {
+    /// The value of `Authorization`.
+    pub(crate) value: String,
+    /// Fetched for this very question: another one would please no better.
+    is_new: bool,
+}
+
 /// A token server and what it is asked for.
 struct Wanted<'a> {
     realm: &'a Url,
@@ -109,20 +117,22 @@ impl Auth {
         context: &Context,
         endpoint: &Endpoint,
         scope: &Scope,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<Shown>, Failure> {
         let mut state = self.state();
+        let known = |value| Shown { value, is_new: false };
         match state.way.clone() {
             Way::Open => Ok(None),
             Way::Basic => {
                 let credential = state.credential(context, endpoint, scope)?;
-                Ok(credential.as_ref().and_then(basic))
+                Ok(credential.as_ref().and_then(basic).map(known))
             }
             Way::Bearer { realm, service } => {
                 if let Some(token) = state.tokens.get(&scope.key()).filter(|token| token.is_fresh()) {
-                    return Ok(Some(token.header()));
+                    return Ok(Some(known(token.header())));
                 }
                 let wanted = Wanted { realm: &realm, service: service.as_deref(), scopes: &scope.0 };
-                state.fetch(context, endpoint, scope, &wanted).map(Some)
+                let value = state.fetch(context, endpoint, scope, &wanted)?;
+                Ok(Some(Shown { value, is_new: true }))
             }
         }
     }
@@ -134,20 +144,16 @@ impl Auth {
         endpoint: &Endpoint,
         response: &Response,
         scope: &Scope,
-        shown: Option<&str>,
+        shown: Option<&Shown>,
     ) -> Result<bool, Failure> {
         let mut state = self.state();
-        let values = response.headers.get_all("www-authenticate").iter().filter_map(|value| value.to_str().ok());
+        let values = response.head.headers.get_all("www-authenticate").iter().filter_map(|value| value.to_str().ok());
         let challenges: Vec<Challenge> = values.flat_map(challenge::parse).collect();
         if let Some(bearer) = challenges.iter().find(|challenge| challenge.is("bearer")) {
             let realm = realm(endpoint, response, bearer)?;
             let service = bearer.parameter("service").map(str::to_owned);
             let scopes = scope.with_words(bearer.parameter("scope"));
-            let is_news = match state.tokens.remove(&scope.key()) {
-                // It was made a moment ago for this very question: another one will not please either.
-                Some(token) => Some(token.header().as_str()) != shown || !token.is_just_made(),
-                None => true,
-            };
+            let is_news = shown.is_none_or(|shown| !shown.is_new) || scopes != scope.0;
             state.way = Way::Bearer { realm: realm.clone(), service: service.clone() };
             if is_news {
                 let wanted = Wanted { realm: &realm, service: service.as_deref(), scopes: &scopes };
@@ -158,7 +164,7 @@ impl Auth {
         if challenges.iter().any(|challenge| challenge.is("basic")) {
             state.way = Way::Basic;
             let header = state.credential(context, endpoint, scope)?.as_ref().and_then(basic);
-            return Ok(header.is_some() && header.as_deref() != shown);
+            return Ok(header.is_some() && header.as_deref() != shown.map(|shown| shown.value.as_str()));
         }
         match challenges.first() {
             Some(other) => {
@@ -235,9 +241,12 @@ fn realm(endpoint: &Endpoint, response: &Response, bearer: &Challenge) -> Result
     };
     match Url::parse(text) {
         None => refuse("which is no URL"),
-        Some(url) if response.url.origin.scheme == Scheme::Https && url.origin.scheme == Scheme::Http => {
+        Some(url) if response.head.url.origin.scheme == Scheme::Https && url.origin.scheme == Scheme::Http => {
             refuse("which is not encrypted")
         }
         Some(url) => Ok(url),
     }
 }
+
+#[cfg(test)]
+mod tests;

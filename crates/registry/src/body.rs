@@ -6,13 +6,18 @@ use serde::de::DeserializeOwned;
 use stdx::{Error, Kind};
 
 use crate::error::{Again, Failure};
-use crate::transport::{self, Response};
+use crate::transport::{self, Head, Response};
 
 /// The whole body, at most `limit` bytes.
 pub(crate) fn read(response: Response, limit: u64) -> Result<Vec<u8>, Failure> {
-    let host = response.url.origin.authority();
+    take(&response.head, response.body, limit)
+}
+
+/// The same, of what stands behind this.
+pub(crate) fn take(head: &Head, body: ureq::Body, limit: u64) -> Result<Vec<u8>, Failure> {
+    let host = head.url.origin.authority();
     let mut bytes = Vec::new();
-    let mut reader = response.body.into_with_config().reader().take(limit + 1);
+    let mut reader = body.into_with_config().reader().take(limit + 1);
     reader.read_to_end(&mut bytes).map_err(|error| {
         let (words, again) = transport::describe_io(&error);
         Failure::new(Error::new(Kind::Internal, format!("cannot read what \"{host}\" answered: {words}")), again)
@@ -30,10 +35,9 @@ pub(crate) fn discard(response: Response) {
 }
 
 /// A JSON document.
-pub(crate) fn json<T: DeserializeOwned>(response: Response, limit: u64) -> Result<T, Failure> {
-    let host = response.url.origin.authority();
-    let bytes = read(response, limit)?;
-    serde_json::from_slice(&bytes).map_err(|error| {
+pub(crate) fn json<T: DeserializeOwned>(head: &Head, bytes: &[u8]) -> Result<T, Failure> {
+    let host = head.url.origin.authority();
+    serde_json::from_slice(bytes).map_err(|error| {
         Failure::new(Error::corrupt(format!("\"{host}\" answered with invalid JSON: {error}")), Again::Never)
     })
 }

@@ -113,3 +113,6 @@ impl std::fmt::Debug for Client {
         f.debug_struct("Client").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,3 +94,6 @@ impl Credentials {
             .ok_or_else(|| stdx::Error::not_found("no place to keep credentials").hint("set HOME or DOCKER_CONFIG"))
     }
 }
+
+#[cfg(test)]
+mod tests;

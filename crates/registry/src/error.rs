@@ -67,7 +67,7 @@ const LONGEST_WORDS: usize = 400;
 pub(crate) fn refusal(who: &str, deed: &Deed, response: Response) -> Failure {
     let status = response.status;
     let limits = rate_limits(&response);
-    let again = again(status, response.header("retry-after"));
+    let again = again(status, response.head.header("retry-after"));
     let is_login_missing = status == 401;
     let words = match body::read(response, LONGEST_REFUSAL) {
         Ok(bytes) => words(&bytes),
@@ -123,14 +123,14 @@ fn reason(status: u16) -> String {
 
 /// `RateLimit-Limit: 100;w=21600` and `RateLimit-Remaining: 0;w=21600`, as Docker Hub has them.
 fn rate_limits(response: &Response) -> Option<String> {
-    let limit = response.header("ratelimit-limit")?;
+    let limit = response.head.header("ratelimit-limit")?;
     let (count, window) = match limit.split_once(";w=") {
         Some((count, window)) => (count, window.parse::<u64>().ok()?),
         None => (limit, 0),
     };
     let count: u64 = count.trim().parse().ok()?;
     let left =
-        response.header("ratelimit-remaining").and_then(|text| text.split(';').next()?.trim().parse::<u64>().ok());
+        response.head.header("ratelimit-remaining").and_then(|text| text.split(';').next()?.trim().parse::<u64>().ok());
     let left = left.map_or_else(String::new, |left| format!(", {left} left"));
     match window {
         0 => Some(format!("the limit is {count} requests{left}")),

@@ -22,6 +22,8 @@ mod client;
 mod config;
 mod credentials;
 mod error;
+#[cfg(test)]
+mod harness;
 mod host;
 mod manifest;
 mod proxy;
@@ -31,6 +33,8 @@ mod retry;
 mod search;
 mod session;
 mod tags;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod tls;
 mod transport;
 mod url;

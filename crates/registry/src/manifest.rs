@@ -6,12 +6,12 @@ use serde::Deserialize;
 use stdx::{Error, Result};
 use ureq::http::Method;
 
-use crate::ask::ask;
+use crate::ask::{self, Document};
 use crate::body;
 use crate::error::{Deed, Failure};
 use crate::repository::Repository;
-use crate::session::{Endpoint, Question, Source, Target};
-use crate::transport::{Patience, Response};
+use crate::session::{Question, Source, Target};
+use crate::transport::{Head, Patience};
 
 /// What registries agree on as the largest manifest.
 const LARGEST: u64 = 4 << 20;
@@ -20,6 +20,9 @@ const SCHEMA_1: [&str; 2] = [
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
 ];
+
+const ACCEPT: [&str; 4] =
+    [media_type::OCI_INDEX, media_type::OCI_MANIFEST, media_type::DOCKER_INDEX, media_type::DOCKER_MANIFEST];
 
 /// Which manifest of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +57,10 @@ impl Repository {
     pub fn manifest(&self, which: Which<'_>) -> Result<Fetched> {
         let noun = self.noun(which);
         self.read(|endpoint| {
-            let response = self.ask_manifest(Method::GET, which, endpoint, &[200])?;
-            let told = told_digest(&response);
-            let content_type = content_type(&response);
-            let bytes = body::read(response, LARGEST)?;
-            verified(&noun, which, told, content_type, bytes).map_err(Failure::from)
+            let mut question = self.manifest_question(Method::GET, which);
+            let deed = Deed::new("give", &noun);
+            let Document { head, bytes } = ask::document(&self.context, endpoint, &deed, &mut question, LARGEST)?;
+            verified(&noun, which, &head, bytes).map_err(Failure::from)
         })
     }
 
@@ -66,7 +68,9 @@ impl Repository {
     /// fetched to compute it.
     pub fn exists_manifest(&self, which: Which<'_>) -> Result<Option<Descriptor>> {
         let told = self.read(|endpoint| {
-            let response = self.ask_manifest(Method::HEAD, which, endpoint, &[200, 404])?;
+            let mut question = self.manifest_question(Method::HEAD, which);
+            let deed = Deed::new("give", self.noun(which));
+            let response = ask::ask(&self.context, endpoint, &deed, &mut question, &[200, 404])?;
             if response.status == 404 && endpoint.host.is_mirror {
                 return Err(Error::not_found("a mirror does not have everything").into());
             }
@@ -77,10 +81,10 @@ impl Repository {
         }
         let digest = match which {
             Which::Digest(digest) => Some(digest),
-            Which::Tag(_) => told_digest(&told),
+            Which::Tag(_) => told_digest(&told.head),
         };
-        let size = told.header("content-length").and_then(|text| text.parse::<u64>().ok());
-        match (digest, size, content_type(&told)) {
+        let size = told.head.header("content-length").and_then(|text| text.parse::<u64>().ok());
+        match (digest, size, content_type(&told.head)) {
             (Some(digest), Some(size), Some(media_type)) => Ok(Some(Descriptor::new(&media_type, digest, size))),
             _ => Ok(Some(self.manifest(which)?.descriptor)),
         }
@@ -99,8 +103,8 @@ impl Repository {
         let question = Question::new(Method::PUT, target, &self.scope).header("content-type", media_type);
         let mut question = question.source(Source::Bytes(bytes)).patience(Patience::Commit);
         let deed = Deed::new("take", self.noun(which));
-        let response = ask(&self.context, &endpoint, &deed, &mut question, &[200, 201, 202])?;
-        if let Some(told) = told_digest(&response).filter(|told| *told != digest) {
+        let response = ask::ask(&self.context, &endpoint, &deed, &mut question, &[200, 201, 202])?;
+        if let Some(told) = told_digest(&response.head).filter(|told| *told != digest) {
             let who = endpoint.who();
             return Err(Error::corrupt(format!("{who} took {} as {told}, it is {digest}", self.noun(which))));
         }
@@ -108,18 +112,9 @@ impl Repository {
         Ok(digest)
     }
 
-    fn ask_manifest(
-        &self,
-        method: Method,
-        which: Which<'_>,
-        endpoint: &Endpoint,
-        expected: &[u16],
-    ) -> Result<Response, Failure> {
+    fn manifest_question(&self, method: Method, which: Which<'_>) -> Question<'_> {
         let target = Target::path(self.path(&format!("manifests/{}", which.text())));
-        let accept =
-            [media_type::OCI_INDEX, media_type::OCI_MANIFEST, media_type::DOCKER_INDEX, media_type::DOCKER_MANIFEST];
-        let mut question = Question::new(method, target, &self.scope).header("accept", accept.join(", "));
-        ask(&self.context, endpoint, &Deed::new("give", self.noun(which)), &mut question, expected)
+        Question::new(method, target, &self.scope).header("accept", ACCEPT.join(", "))
     }
 
     fn noun(&self, which: Which<'_>) -> String {
@@ -132,13 +127,13 @@ impl Repository {
 }
 
 /// The digest in `Docker-Content-Digest`; one of another algorithm says nothing here.
-fn told_digest(response: &Response) -> Option<BlobDigest> {
-    response.header("docker-content-digest")?.parse().ok()
+fn told_digest(head: &Head) -> Option<BlobDigest> {
+    head.header("docker-content-digest")?.parse().ok()
 }
 
 /// The media type without parameters.
-fn content_type(response: &Response) -> Option<String> {
-    let text = response.header("content-type")?;
+fn content_type(head: &Head) -> Option<String> {
+    let text = head.header("content-type")?;
     let text = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     (!text.is_empty()).then_some(text)
 }
@@ -153,22 +148,16 @@ struct Shape {
     manifests: Option<serde::de::IgnoredAny>,
 }
 
-fn verified(
-    noun: &str,
-    which: Which<'_>,
-    told: Option<BlobDigest>,
-    content_type: Option<String>,
-    bytes: Vec<u8>,
-) -> Result<Fetched> {
+fn verified(noun: &str, which: Which<'_>, head: &Head, bytes: Vec<u8>) -> Result<Fetched> {
     let digest = BlobDigest::new(Digest::of(&bytes));
     let wanted = match which {
         Which::Digest(wanted) => Some(wanted),
-        Which::Tag(_) => told,
+        Which::Tag(_) => told_digest(head),
     };
     if let Some(wanted) = wanted.filter(|wanted| *wanted != digest) {
         return Err(Error::corrupt(format!("{noun} has digest {digest} instead of {wanted}")));
     }
-    let media_type = kind_of_manifest(noun, content_type, &bytes)?;
+    let media_type = kind_of_manifest(noun, content_type(head), &bytes)?;
     let descriptor = Descriptor::new(&media_type, digest, bytes.len() as u64);
     Ok(Fetched { descriptor, bytes })
 }
@@ -176,6 +165,9 @@ fn verified(
 /// The media type: what the document says of itself, which the registry must not contradict; else what the registry says;
 /// else what it looks like.
 fn kind_of_manifest(noun: &str, content_type: Option<String>, bytes: &[u8]) -> Result<String> {
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Error::corrupt(format!("{noun} is no JSON object")));
+    }
     let shape: Shape =
         serde_json::from_slice(bytes).map_err(|error| Error::corrupt(format!("{noun} is no JSON: {error}")))?;
     let known = |text: &str| media_type::is_index(text) || media_type::is_manifest(text);
@@ -196,3 +188,6 @@ fn kind_of_manifest(noun: &str, content_type: Option<String>, bytes: &[u8]) -> R
         (None, _) => Ok(media_type::OCI_MANIFEST.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,8 @@
 //! A small blob is one `PUT`. A large one is a `PATCH` and an empty `PUT`: when the connection breaks, the registry is
 //! asked how much it has, and the rest follows.
 
-use std::io::Read;
+use std::cell::RefCell;
+use std::io::{self, Read};
 use std::thread;
 
 use oci::{BlobDigest, Descriptor, Reference};
@@ -43,7 +44,7 @@ struct Upload<'a> {
     descriptor: &'a Descriptor,
     deed: Deed,
     open: &'a dyn Fn(u64) -> Result<Box<dyn Read + Send>>,
-    progress: &'a mut dyn FnMut(u64),
+    progress: RefCell<&'a mut dyn FnMut(u64)>,
 }
 
 /// What a registry says of an unfinished upload.
@@ -68,7 +69,8 @@ impl Repository {
         }
         let endpoint = self.registry()?;
         let deed = Deed::new("take", self.blob_noun(descriptor.digest));
-        let mut upload = Upload { repository: self, endpoint: &endpoint, descriptor, deed, open: &open, progress };
+        let progress = RefCell::new(progress);
+        let upload = Upload { repository: self, endpoint: &endpoint, descriptor, deed, open: &open, progress };
         let from = mount_from.filter(|from| from.registry() == self.name.registry() && from.path() != self.name.path());
         let session = match from {
             Some(from) => match upload.mount(from)? {
@@ -111,7 +113,7 @@ impl Upload<'_> {
         }
     }
 
-    fn send(&mut self, session: Session) -> Result<()> {
+    fn send(&self, session: Session) -> Result<()> {
         let mut retry = Retry::new(&self.repository.context.config);
         let mut session = session;
         let mut chunk = u64::MAX;
@@ -142,7 +144,7 @@ impl Upload<'_> {
     }
 
     /// Sends the next part; whether that was the last.
-    fn step(&mut self, session: &mut Session, offset: &mut u64, chunk: u64) -> Result<bool, Failure> {
+    fn step(&self, session: &mut Session, offset: &mut u64, chunk: u64) -> Result<bool, Failure> {
         let size = self.descriptor.size;
         let end = size.min(offset.saturating_add(chunk));
         let is_last = *offset == size || (*offset == 0 && size <= SMALL);
@@ -150,7 +152,7 @@ impl Upload<'_> {
             let response = self.part(&session.location.with("digest", &self.digest()), Method::PUT, *offset, size)?;
             self.check_digest(&response)?;
             body::discard(response);
-            (self.progress)(size);
+            self.tell(size);
             return Ok(true);
         }
         let response = self.part(&session.location, Method::PATCH, *offset, end)?;
@@ -161,9 +163,12 @@ impl Upload<'_> {
     }
 
     /// One request with the bytes from `offset` to `end`, if there are any.
-    fn part(&mut self, url: &Url, method: Method, offset: u64, end: u64) -> Result<Response, Failure> {
-        let (open, progress) = (self.open, &mut *self.progress);
-        let mut source = || -> Result<Box<dyn Read + Send>> { open(offset) };
+    fn part(&self, url: &Url, method: Method, offset: u64, end: u64) -> Result<Response, Failure> {
+        let mut source = || -> Result<Box<dyn Read + '_>> {
+            self.tell(offset);
+            let reader = (self.open)(offset)?;
+            Ok(Box::new(Counted { reader, at: offset, upload: self }))
+        };
         let context = &self.repository.context;
         let question = Question::new(method, Target::Url(url.clone()), &self.repository.scope);
         let mut question = question.patience(Patience::Commit);
@@ -175,7 +180,6 @@ impl Upload<'_> {
             }
             question = question.source(Source::Stream(end - offset, &mut source));
         }
-        progress(offset);
         let response = self.endpoint.exchange(context, &mut question)?;
         match response.status {
             200..=202 | 204 => Ok(response),
@@ -199,10 +203,10 @@ impl Upload<'_> {
             Err(failure) if failure.again == Again::Never => return Ok((self.begin()?, 0)),
             Err(failure) => return Err(failure),
         };
-        let arrived = response.header("range").and_then(arrived).filter(|count| *count <= self.descriptor.size);
+        let arrived = response.head.header("range").and_then(arrived).filter(|count| *count <= self.descriptor.size);
         match arrived {
             Some(count) if count > 0 => {
-                let location = response.header("location").and_then(|to| response.url.join(to));
+                let location = response.head.header("location").and_then(|to| response.head.url.join(to));
                 let location = location.unwrap_or(session.location);
                 Ok((Session { location, ..session }, count))
             }
@@ -220,18 +224,19 @@ impl Upload<'_> {
     }
 
     fn session(&self, response: Response) -> Result<Session, Failure> {
-        let to = response.header("location").unwrap_or_default();
-        let location = response.url.join(to).filter(|_| !to.is_empty());
+        let to = response.head.header("location").unwrap_or_default();
+        let location = response.head.url.join(to).filter(|_| !to.is_empty());
         let location = location.ok_or_else(|| {
             Error::corrupt(format!("{} says to upload to {to:?}, which is no URL", self.endpoint.who()))
         })?;
-        let smallest_chunk = response.header("oci-chunk-min-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let smallest_chunk =
+            response.head.header("oci-chunk-min-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         body::discard(response);
         Ok(Session { location, smallest_chunk })
     }
 
     fn check_digest(&self, response: &Response) -> Result<(), Failure> {
-        let told = response.header("docker-content-digest").and_then(|text| text.parse::<BlobDigest>().ok());
+        let told = response.head.header("docker-content-digest").and_then(|text| text.parse::<BlobDigest>().ok());
         match told.filter(|told| *told != self.descriptor.digest) {
             Some(told) => {
                 let (who, noun) = (self.endpoint.who(), &self.deed.noun);
@@ -241,6 +246,10 @@ impl Upload<'_> {
         }
     }
 
+    fn tell(&self, position: u64) {
+        (self.progress.borrow_mut())(position);
+    }
+
     fn digest(&self) -> String {
         self.descriptor.digest.to_string()
     }
@@ -248,6 +257,22 @@ impl Upload<'_> {
     fn gave_up(&self, retry: &Retry, failure: Failure) -> Error {
         let message = format!("cannot push {} in {} attempts: {}", self.deed.noun, retry.asked(), failure.error);
         Error::new(failure.error.kind(), message)
+    }
+}
+
+/// Tells how far it was read.
+struct Counted<'a, 'u> {
+    reader: Box<dyn Read + Send>,
+    at: u64,
+    upload: &'a Upload<'u>,
+}
+
+impl Read for Counted<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.at += count as u64;
+        self.upload.tell(self.at);
+        Ok(count)
     }
 }
 
@@ -263,16 +288,4 @@ fn arrived(range: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::arrived;
-
-    #[test]
-    fn how_much_arrived() {
-        assert_eq!(arrived("0-99"), Some(100));
-        assert_eq!(arrived("bytes=0-99"), Some(100));
-        assert_eq!(arrived("0-0"), Some(0));
-        for bad in ["", "0", "5-99", "0-x", "0-18446744073709551615", "-"] {
-            assert_eq!(arrived(bad), None, "{bad}");
-        }
-    }
-}
+mod tests;

@@ -43,13 +43,16 @@ impl Client {
             return Err(Error::invalid(format!("limit {limit} is outside the range of [1, 100]")));
         }
         let host = Host { name: "docker.io".to_owned(), ..Host::registry(&Config::default(), INDEX)? };
-        let endpoint = Endpoint::new(host);
+        self.search_at(&Endpoint::new(host), term, limit)
+    }
+
+    fn search_at(&self, endpoint: &Endpoint, term: &str, limit: u32) -> Result<Vec<Found>> {
         let scope = Scope::default();
         let query = vec![("q", term.to_owned()), ("n", limit.to_string())];
         let mut question = Question::new(Method::GET, Target::Path("/v1/search".to_owned(), query), &scope);
         let deed = Deed::new("search for", format!("{term:?}"));
-        let response = ask::ask(&self.context, &endpoint, &deed, &mut question, &[200])?;
-        let answer: Answer = body::json(response, LARGEST)?;
+        let document = ask::document(&self.context, endpoint, &deed, &mut question, LARGEST)?;
+        let answer: Answer = body::json(&document.head, &document.bytes)?;
         let mut found = answer.results.unwrap_or_default();
         found.truncate(limit as usize);
         Ok(found)
@@ -69,16 +72,4 @@ fn hub_term(term: &str) -> Result<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::hub_term;
-
-    #[test]
-    fn only_docker_hub_can_be_searched() {
-        assert_eq!(hub_term("busybox").unwrap(), "busybox");
-        assert_eq!(hub_term("me/app").unwrap(), "me/app");
-        assert_eq!(hub_term("docker.io/app").unwrap(), "app");
-        for bad in ["quay.io/x", "localhost:5000/x", "localhost/x", ""] {
-            assert!(hub_term(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use stdx::{Error, Result};
 use ureq::http::Method;
 
-use crate::auth::{Auth, Scope};
+use crate::auth::{Auth, Scope, Shown};
 use crate::body;
 use crate::client::Context;
 use crate::error::{Again, Failure};
@@ -28,7 +28,7 @@ pub(crate) struct Endpoint {
 }
 
 /// Makes the bytes of a request anew, as often as it is sent.
-pub(crate) type Open<'a> = &'a mut dyn FnMut() -> Result<Box<dyn Read + Send>>;
+pub(crate) type Open<'a> = &'a mut dyn FnMut() -> Result<Box<dyn Read + 'a>>;
 
 /// What goes with a question.
 pub(crate) enum Source<'a> {
@@ -134,6 +134,8 @@ impl Endpoint {
                 patience: Patience::Document,
             };
             match context.transport.send(request) {
+                // What a server says that is spoken to in plain HTTP and wants TLS.
+                Ok(response) if response.status == 400 => body::discard(response),
                 Ok(response) => {
                     body::discard(response);
                     return Ok(base.clone());
@@ -141,7 +143,7 @@ impl Endpoint {
                 Err(failure) => first = first.or(Some(failure)),
             }
         }
-        Err(first.expect("a host has a base"))
+        Err(first.unwrap_or_else(|| Error::corrupt(format!("{} does not speak the protocol", self.who())).into()))
     }
 
     /// Asks once, or twice if the host wants to know who asks.
@@ -155,7 +157,7 @@ impl Endpoint {
             let response = send(context, question, &url, authorization.as_ref())?;
             if response.status == 401 && is_own && !is_challenged {
                 is_challenged = true;
-                if self.auth.challenged(context, self, &response, question.scope, authorization.as_deref())? {
+                if self.auth.challenged(context, self, &response, question.scope, authorization.as_ref())? {
                     body::discard(response);
                     continue;
                 }
@@ -177,10 +179,10 @@ fn send(
     context: &Context,
     question: &mut Question<'_>,
     url: &Url,
-    authorization: Option<&String>,
+    authorization: Option<&Shown>,
 ) -> Result<Response, Failure> {
     let mut headers = question.headers.clone();
-    headers.extend(authorization.map(|value| ("authorization", value.clone())));
+    headers.extend(authorization.map(|shown| ("authorization", shown.value.clone())));
     let mut opened;
     let payload = match &mut question.source {
         Source::None => Payload::None,
@@ -205,14 +207,17 @@ fn redirect(context: &Context, question: &Question<'_>, response: &Response) -> 
     if !is_redirect {
         return Ok(None);
     }
-    let from = response.url.shown();
-    let location = response.header("location").unwrap_or_default();
-    let to = response.url.join(location);
+    let from = response.head.url.shown();
+    let location = response.head.header("location").unwrap_or_default();
+    let to = response.head.url.join(location);
     let to = to.ok_or_else(|| Error::corrupt(format!("{from:?} redirects to {location:?}, which is no URL")))?;
-    let is_lowered = response.url.origin.scheme == Scheme::Https && to.origin.scheme == Scheme::Http;
+    let is_lowered = response.head.url.origin.scheme == Scheme::Https && to.origin.scheme == Scheme::Http;
     if is_lowered && tls::is_verified(&context.config, &to.origin.authority()) {
         let message = format!("{from:?} redirects to {:?}, which is not encrypted", to.shown());
         return Err(Failure::new(Error::corrupt(message), Again::Never));
     }
     Ok(Some(to))
 }
+
+#[cfg(test)]
+mod tests;

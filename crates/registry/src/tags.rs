@@ -4,13 +4,12 @@ use serde::Deserialize;
 use stdx::{Error, Result};
 use ureq::http::Method;
 
-use crate::ask::ask;
-use crate::body;
 use crate::error::Deed;
 use crate::repository::Repository;
 use crate::session::{Question, Target};
-use crate::transport::Response;
+use crate::transport::Head;
 use crate::url::Url;
+use crate::{ask, body};
 
 const PAGE: &str = "1000";
 const MOST_PAGES: usize = 1000;
@@ -31,9 +30,9 @@ impl Repository {
         let mut target = Target::Path(self.path("tags/list"), vec![("n", PAGE.to_owned())]);
         for _ in 0..MOST_PAGES {
             let mut question = Question::new(Method::GET, target, &self.scope);
-            let response = ask(&self.context, &endpoint, &deed, &mut question, &[200])?;
-            let next = next_page(&response);
-            let page: Page = body::json(response, LARGEST_PAGE)?;
+            let document = ask::document(&self.context, &endpoint, &deed, &mut question, LARGEST_PAGE)?;
+            let next = next_page(&document.head);
+            let page: Page = body::json(&document.head, &document.bytes)?;
             tags.extend(page.tags.unwrap_or_default());
             match next {
                 Some(url) => target = Target::Url(url),
@@ -45,10 +44,10 @@ impl Repository {
 }
 
 /// `Link: <URL>; rel="next"` (RFC 8288), if it stays with the host.
-fn next_page(response: &Response) -> Option<Url> {
-    let links = response.headers.get_all("link").iter().filter_map(|value| value.to_str().ok());
+fn next_page(head: &Head) -> Option<Url> {
+    let links = head.headers.get_all("link").iter().filter_map(|value| value.to_str().ok());
     let to = links.flat_map(|value| value.split(',')).find_map(next_link)?;
-    response.url.join(to).filter(|url| url.origin == response.url.origin)
+    head.url.join(to).filter(|url| url.origin == head.url.origin)
 }
 
 fn next_link(link: &str) -> Option<&str> {
@@ -61,20 +60,4 @@ fn next_link(link: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::next_link;
-
-    #[test]
-    fn links_to_the_next_page() {
-        for (link, expected) in [
-            (r#"</v2/a/tags/list?n=1&last=b>; rel="next""#, Some("/v2/a/tags/list?n=1&last=b")),
-            (r#"<x>;title=y; REL = next"#, Some("x")),
-            (r#"<x>; rel="prev""#, None),
-            ("<x>", None),
-            ("x; rel=next", None),
-            ("<x; rel=next", None),
-        ] {
-            assert_eq!(next_link(link), expected, "{link}");
-        }
-    }
-}
+mod tests;

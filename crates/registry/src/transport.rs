@@ -53,13 +53,18 @@ pub(crate) struct Request<'a> {
 /// What came back: everything but the body is there.
 pub(crate) struct Response {
     pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
+    pub(crate) head: Head,
     pub(crate) body: ureq::Body,
+}
+
+/// What stands before the body.
+pub(crate) struct Head {
+    pub(crate) headers: HeaderMap,
     /// Where it came from.
     pub(crate) url: Url,
 }
 
-impl Response {
+impl Head {
     /// A header's text, if it is there and is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
@@ -129,7 +134,8 @@ impl Transport {
         };
         let response = agent.run(request).map_err(|error| self.broken(url, error))?;
         let (parts, body) = response.into_parts();
-        Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body, url: url.clone() })
+        let head = Head { headers: parts.headers, url: url.clone() };
+        Ok(Response { status: parts.status.as_u16(), head, body })
     }
 
     fn agent(&self, origin: &Origin) -> Result<Agent> {

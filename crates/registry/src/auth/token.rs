@@ -22,12 +22,10 @@ const LONGEST_TOKEN: usize = 48 << 10;
 const USUAL_LIFE: u64 = 60;
 /// A token is renewed before it expires on its way.
 const MARGIN: Duration = Duration::from_secs(5);
-const JUST_MADE: Duration = Duration::from_secs(2);
 
 /// The right to do something for a while.
 pub(super) struct Token {
     text: String,
-    made: Instant,
     expires: Instant,
     /// Replaces the password it was fetched with.
     pub(super) identity: Option<String>,
@@ -50,17 +48,13 @@ impl Token {
         Instant::now() + MARGIN < self.expires
     }
 
-    pub(super) fn is_just_made(&self) -> bool {
-        self.made.elapsed() < JUST_MADE
-    }
-
     fn lasting(text: String, made: Instant, seconds: u64) -> Result<Self, Error> {
         if text.len() > LONGEST_TOKEN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Error::corrupt("a token is too long or holds strange characters"));
         }
         // Clocks differ between machines, durations do not; and nobody needs one for more than a day.
         let life = Duration::from_secs(seconds.clamp(USUAL_LIFE, 86_400));
-        Ok(Self { text, made, expires: made + life, identity: None })
+        Ok(Self { text, expires: made + life, identity: None })
     }
 }
 
@@ -124,7 +118,8 @@ fn read(
             _ => failure,
         });
     }
-    let answer: Answer = body::json(response, LARGEST_ANSWER)?;
+    let Response { head, body, .. } = response;
+    let answer: Answer = body::json(&head, &body::take(&head, body, LARGEST_ANSWER)?)?;
     let text = answer.token.or(answer.access_token).filter(|text| !text.is_empty());
     let text = text.ok_or_else(|| Error::corrupt(format!("{who} answered without a token")))?;
     let mut token = Token::lasting(text, made, answer.expires_in.unwrap_or(USUAL_LIFE))?;

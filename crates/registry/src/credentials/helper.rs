@@ -32,7 +32,11 @@ struct Message {
 
 /// What a helper has for a registry.
 pub(super) fn get(name: &str, key: &str) -> Result<Option<Credential>> {
-    let Some(answer) = run(name, "get", key.as_bytes())? else { return Ok(None) };
+    answer(name, run(&program(name)?, name, "get", key.as_bytes())?)
+}
+
+pub(super) fn answer(name: &str, answer: Option<Vec<u8>>) -> Result<Option<Credential>> {
+    let Some(answer) = answer else { return Ok(None) };
     let answer: Message = serde_json::from_slice(&answer)
         .map_err(|error| Error::corrupt(format!("credential helper {name:?} answered with invalid JSON: {error}")))?;
     Ok(match (answer.username.as_str(), answer.secret) {
@@ -45,28 +49,35 @@ pub(super) fn get(name: &str, key: &str) -> Result<Option<Credential>> {
 
 /// Gives a helper something to keep.
 pub(super) fn store(name: &str, key: &str, credential: &Credential) -> Result<()> {
+    run(&program(name)?, name, "store", &message(key, credential)?).map(drop)
+}
+
+pub(super) fn message(key: &str, credential: &Credential) -> Result<Vec<u8>> {
     let (username, secret) = match credential {
         Credential::Password { user, password } => (user.as_str(), password),
         Credential::IdentityToken(token) => (TOKEN_USER, token),
         Credential::RegistryToken(_) => return Err(Error::unsupported("a credential helper keeps no registry token")),
     };
     let message = Message { server_url: key.to_owned(), username: username.to_owned(), secret: secret.clone() };
-    let message = serde_json::to_vec(&message).context(|| "cannot write JSON".to_owned())?;
-    run(name, "store", &message).map(drop)
+    serde_json::to_vec(&message).context(|| "cannot write JSON".to_owned())
 }
 
 /// Has a helper forget something. That it has nothing is no failure.
 pub(super) fn erase(name: &str, key: &str) -> Result<()> {
-    run(name, "erase", key.as_bytes()).map(drop)
+    run(&program(name)?, name, "erase", key.as_bytes()).map(drop)
 }
 
-/// Standard output, or `None` if the helper says that it has nothing.
-fn run(name: &str, verb: &str, input: &[u8]) -> Result<Option<Vec<u8>>> {
+/// A name is looked for in `PATH`, a path would lead anywhere.
+fn program(name: &str) -> Result<String> {
     if name.contains('/') {
         return Err(Error::invalid(format!("invalid credential helper {name:?}")));
     }
-    let program = format!("docker-credential-{name}");
-    let mut child = Command::new(&program)
+    Ok(format!("docker-credential-{name}"))
+}
+
+/// Standard output, or `None` if the helper says that it has nothing.
+pub(super) fn run(program: &str, name: &str, verb: &str, input: &[u8]) -> Result<Option<Vec<u8>>> {
+    let mut child = Command::new(program)
         .arg(verb)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -79,7 +90,7 @@ fn run(name: &str, verb: &str, input: &[u8]) -> Result<Option<Vec<u8>>> {
         let _ = child.kill();
     }
     let status = child.wait().context(|| format!("cannot wait for credential helper {program:?}"))?;
-    let output = output.map_err(|why| Error::new(Kind::Internal, format!("credential helper {program:?} {why}")))?;
+    let output = output.map_err(|why| Error::new(Kind::Internal, format!("credential helper {name:?} {why}")))?;
     if status.success() {
         return Ok(Some(output));
     }
@@ -89,7 +100,7 @@ fn run(name: &str, verb: &str, input: &[u8]) -> Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     let said: String = said.chars().filter(|c| !c.is_control()).take(300).collect();
-    Err(Error::new(Kind::Denied, format!("credential helper {program:?} failed to {verb}: {said}")))
+    Err(Error::new(Kind::Denied, format!("credential helper {name:?} failed to {verb}: {said}")))
 }
 
 fn converse(child: &mut Child, input: &[u8]) -> Result<Vec<u8>, String> {
