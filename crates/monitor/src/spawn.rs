@@ -1,12 +1,11 @@
 //! Starting a monitor.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use stdx::{Context, Result};
-use sys::mount::{Attributes, attribute, clone_path, set_attributes};
 
 use crate::client::Connection;
 
@@ -23,12 +22,8 @@ const ALLOCATOR: &str = "glibc.malloc.tcache_count=0:glibc.malloc.mmap_threshold
 /// If the connection is closed before [`crate::protocol::Request::Start`], the monitor takes everything back.
 pub fn spawn(dir: &Path) -> Result<Connection> {
     let (ours, theirs) = sys::socket::stream_pair().context(|| "cannot make a socket pair".into())?;
-    let binary = protected_binary();
-    let program = match &binary {
-        Some(tree) => PathBuf::from(format!("/proc/self/fd/{}", tree.as_raw_fd())),
-        None => PathBuf::from("/proc/self/exe"),
-    };
-    let spawned = Command::new(program)
+    let binary = sys::binary::protected().context(|| "cannot protect this program from its containers".into())?;
+    let spawned = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()))
         .arg0("tare")
         .arg(ARGUMENT)
         .arg(dir)
@@ -40,13 +35,4 @@ pub fn spawn(dir: &Path) -> Result<Connection> {
         .spawn();
     spawned.context(|| "cannot start a monitor".into())?;
     Ok(Connection::new(ours))
-}
-
-/// This binary behind a read-only mount of its own: a container that gets hold of `/proc/PID/exe` of its monitor or of
-/// its init before exec cannot open it for writing. Without the right to mount, it is executed as it is.
-fn protected_binary() -> Option<OwnedFd> {
-    let path = std::fs::read_link("/proc/self/exe").ok()?;
-    let tree = clone_path(&path, false).ok()?;
-    set_attributes(&tree, &Attributes { set: attribute::RDONLY, ..Attributes::default() }, false).ok()?;
-    Some(tree)
 }

@@ -146,7 +146,8 @@ fn open_terminal(root: &Root, rows: u16, columns: u16) -> Result<Pty> {
     if rows > 0 && columns > 0 {
         sys::pty::resize(&pty.master, rows, columns).context(what)?;
     }
-    let console = root.make_file("dev/console", Mode::from_raw_mode(0o600)).context(what)?;
+    let console = root.make_own_file("dev", "console", Mode::from_raw_mode(0o600));
+    let console = console.context(|| "cannot make \"/dev/console\"".into())?;
     let tree = mount::clone_tree(&pty.slave, Path::new(""), false).context(what)?;
     mount::attach(tree, console).context(|| "cannot mount the terminal on \"/dev/console\"".into())?;
     Ok(pty)

@@ -264,6 +264,9 @@ impl Mounter<'_> {
                 let tree = new_filesystem(fs_type, options, planned.attributes.set).map_err(|(errno, log)| {
                     errno_and_log(errno, log, || format!("cannot mount {fs_type} on {:?}", planned.target))
                 })?;
+                if matches!(fs_type.as_str(), "proc" | "sysfs") {
+                    self.refuse_link(planned)?;
+                }
                 let target = self.root.make_dirs(&planned.target, Mode::from_raw_mode(0o755)).context(what)?;
                 if planned.copy_up {
                     copy_up(self.root, &planned.target, &tree)?;
@@ -300,6 +303,17 @@ impl Mounter<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What is masked, and written in setting up, is named below `/proc` and `/sys`: no image may say where these are.
+    fn refuse_link(&self, planned: &Planned) -> Result<()> {
+        let target = self.root.open(&planned.target, OFlags::PATH | OFlags::NOFOLLOW);
+        match target.map(|target| sys::root::file_type(&target).is_ok_and(|kind| kind.is_symlink())) {
+            Ok(true) => {
+                Err(Error::new(Kind::Denied, format!("cannot mount on {:?}: it is a symbolic link", planned.target)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A file is mounted on a file and a directory on a directory; what is missing is made.

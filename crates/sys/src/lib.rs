@@ -3,6 +3,7 @@
 //!
 //! Functions return the bare [`Errno`]; the caller knows the noun and says the sentence. No policy lives here.
 
+pub mod binary;
 pub mod bpf;
 pub mod caps;
 pub mod clone;

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2};
 
 use crate::{Errno, Result};
 
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+/// The root of every procfs; a directory of it mounted alone has another.
+const PROC_ROOT_INO: u64 = 1;
 
 /// A procfs whose files are really the kernel's: the magic number was checked, and no mount is crossed below it.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ impl Procfs {
 
     /// A procfs given by its root directory, such as a detached mount.
     pub fn from_fd(root: OwnedFd) -> Result<Self> {
-        if fstatfs(&root)?.f_type as i64 != PROC_SUPER_MAGIC {
+        if fstatfs(&root)?.f_type as i64 != PROC_SUPER_MAGIC || fstat(&root)?.st_ino != PROC_ROOT_INO {
             return Err(Errno::NOTDIR);
         }
         Ok(Self { root })

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::{Result, check};
+use crate::{Errno, Result, check};
 
 /// A new pseudo-terminal.
 #[derive(Debug)]
@@ -20,8 +20,12 @@ pub struct Pty {
 
 impl Pty {
     /// Opens a pair from the devpts instance whose multiplexer is `name` in directory `devpts`; the slave is opened
-    /// through the master, so no path is followed.
+    /// through the master, so no path is followed. A directory of another filesystem is `NODEV`.
     pub fn open(devpts: impl AsFd, name: &str) -> Result<Self> {
+        const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+        if rustix::fs::fstatfs(&devpts)?.f_type as i64 != DEVPTS_SUPER_MAGIC {
+            return Err(Errno::NODEV);
+        }
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let master = rustix::fs::openat(devpts, name, flags, Mode::empty())?;
         rustix::pty::unlockpt(&master)?;

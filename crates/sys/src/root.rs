@@ -85,6 +85,19 @@ impl Root {
         openat(&dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
     }
 
+    /// Opens (O_PATH) what `name` is in directory `dir`, which may not be a link, making an empty file of `mode` where
+    /// there is nothing.
+    pub fn make_own_file(&self, dir: impl AsRef<Path>, name: &str, mode: Mode) -> Result<OwnedFd> {
+        let dir = self.make_dirs(dir, Mode::from_raw_mode(0o755))?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        match openat(&dir, name, flags, mode) {
+            Ok(_) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        let file = openat(&dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        if file_type(&file)? == FileType::Symlink { Err(Errno::LOOP) } else { Ok(file) }
+    }
+
     /// The path below the root without links, `.` and `..`; components that do not exist are taken as they are.
     ///
     /// The answer is a hint for making what is missing: whoever can change the tree can make it stale, so what is opened

@@ -1,5 +1,6 @@
 //! `tare runtime`: bundles through the command line that other engines call.
 
+mod escapes;
 mod exec;
 mod keyring;
 mod kill;

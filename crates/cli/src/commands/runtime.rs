@@ -9,6 +9,7 @@ mod features;
 mod kill;
 mod list;
 mod pause;
+mod protect;
 mod ps;
 mod run;
 mod spec;

@@ -8,7 +8,7 @@ use runtime::bundle::Bundle;
 use runtime::container::{self, Container, CreateOptions};
 use stdx::Error;
 
-use super::{Globals, streams};
+use super::{Globals, protect, streams};
 use crate::error::Failure;
 
 /// Create a container
@@ -33,7 +33,7 @@ pub(super) struct CreateArgs {
     pub(super) pid_file: Option<PathBuf>,
     /// Pass this many more descriptors to the container
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    preserve_fds: u32,
+    pub(super) preserve_fds: u32,
     /// Do not use pivot_root but chroot, for an initramfs
     #[arg(long)]
     no_pivot: bool,
@@ -46,6 +46,7 @@ pub(super) struct CreateArgs {
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
+    protect::protect(streams::listen_fds() + args.create.preserve_fds)?;
     let (_, created) = create(globals, &args.create, true)?;
     super::warn(&created.warnings);
     Ok(0)

@@ -10,7 +10,7 @@ use runtime::container::{self, ExecOptions};
 use stdx::{Context, Error, Kind, Result};
 
 use super::run::{Forward, wait};
-use super::{Globals, streams};
+use super::{Globals, protect, streams};
 use crate::error::Failure;
 
 /// Execute a new process inside the container
@@ -71,6 +71,7 @@ struct Args {
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
+    protect::protect(args.preserve_fds)?;
     let mut signals = Forward::collect(args.detach)?;
     let (id, command) = args.id_and_command.split_first().ok_or_else(|| Error::invalid("no container given"))?;
     let container = globals.container(id)?;

@@ -8,7 +8,7 @@ use stdx::{Context, Error, Result};
 use sys::signal::SignalFd;
 
 use super::create::CreateArgs;
-use super::{Globals, create};
+use super::{Globals, create, protect, streams};
 use crate::error::Failure;
 use crate::terminal::Raw;
 
@@ -31,6 +31,7 @@ struct Args {
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
+    protect::protect(streams::listen_fds() + args.create.preserve_fds)?;
     let mut signals = Forward::collect(args.detach)?;
     if !args.detach && !args.no_subreaper {
         // What the container leaves behind is ours to bury.
