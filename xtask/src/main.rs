@@ -1,4 +1,4 @@
-//! The project's own tools, one module a lane: `cargo xtask tidy|fixtures|test|bench|demo|vm`. Each lane installs by itself
+//! The project's own tools, one module a lane: `cargo xtask tidy|fixtures|test|bench|demo|vm|fuzz`. Each lane installs by itself
 //! what it needs. The Makefile calls them; nothing in the product does.
 
 // These are programs for a terminal: they print, and the lint that keeps libraries silent is not for them.
@@ -9,6 +9,7 @@ mod command;
 mod debian;
 mod demo;
 mod fixtures;
+mod fuzz;
 mod measure;
 mod test;
 mod tidy;
@@ -18,8 +19,7 @@ use std::process::ExitCode;
 
 use stdx::{Error, Result};
 
-const USAGE: &str =
-    "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [--check] | demo | vm [plain|systemd] [FILTER…]";
+const USAGE: &str = "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [--check] | demo | vm [plain|systemd] [FILTER…] | fuzz [TARGET] [--seconds=N]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +41,7 @@ fn lane(arguments: &[String]) -> Result<()> {
         "bench" => measure::run(rest),
         "demo" => demo::run(),
         "vm" => vm::run(rest),
+        "fuzz" => fuzz::run(rest),
         _ => Err(Error::invalid(USAGE)),
     }
 }
