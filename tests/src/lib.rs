@@ -6,6 +6,7 @@
 mod archive;
 mod host;
 mod outcome;
+pub mod registry;
 mod terminal;
 mod wait;
 

@@ -1,10 +1,12 @@
-//! `cargo xtask fixtures`: the images that tests, demo and benchmark run, as root file system tars in `target/fixtures`.
+//! `cargo xtask fixtures`: the images that tests, demo and benchmark run, as root file system tars in `target/fixtures`,
+//! and a registry for them.
 //!
 //! Each is made once, under a lock, beside its place, and moved there when it is whole: an interrupted run leaves
 //! nothing that a later one would take for an image.
 
 mod busybox;
 pub(crate) mod debian;
+mod registry;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,15 @@ use stdx::{Context, Result};
 
 use crate::build;
 
-/// Every fixture, busybox first.
+/// Makes everything and prints where it is.
+pub(crate) fn print() -> Result<()> {
+    for path in all()?.into_iter().chain([registry()?]) {
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// Every image, busybox first.
 pub(crate) fn all() -> Result<Vec<PathBuf>> {
     Ok(vec![busybox()?, ensure("debian.tar", debian::make)?])
 }
@@ -22,6 +32,11 @@ pub(crate) fn all() -> Result<Vec<PathBuf>> {
 /// Debian's busybox-static with a link for every applet, and the accounts of a small system.
 pub(crate) fn busybox() -> Result<PathBuf> {
     ensure("busybox.tar", busybox::make)
+}
+
+/// The program of a real registry.
+pub(crate) fn registry() -> Result<PathBuf> {
+    ensure("docker-registry", registry::make)
 }
 
 fn ensure(name: &str, make: fn(&Path) -> Result<()>) -> Result<PathBuf> {

@@ -36,7 +36,7 @@ fn lane(arguments: &[String]) -> Result<()> {
     let (name, rest) = arguments.split_first().ok_or_else(|| Error::invalid(USAGE))?;
     match name.as_str() {
         "tidy" => tidy::run(),
-        "fixtures" => fixtures::all().map(|paths| paths.iter().for_each(|path| println!("{}", path.display()))),
+        "fixtures" => fixtures::print(),
         "test" => test::run(rest),
         "bench" => measure::run(rest),
         "demo" => demo::run(),

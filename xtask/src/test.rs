@@ -15,6 +15,7 @@ use crate::{command, debian, fixtures};
 pub(crate) fn run(filters: &[String]) -> Result<()> {
     let tare = build::tare(Profile::Dev)?;
     let fixtures = fixtures::all()?;
+    fixtures::registry()?;
     // Its tarfile module reads our archives in a test, besides GNU tar.
     debian::install(&["python3"])?;
     let before = container_cgroups();

@@ -44,6 +44,7 @@ const NOT_ABOUT_THE_KERNEL: &[&str] = &[
     "images::",
     "logs::",
     "process::",
+    "registry::",
     "streams::",
     "systemd::",
     "terminal::",

@@ -177,7 +177,15 @@ impl Transport {
     fn broken(&self, url: &Url, error: ureq::Error) -> Failure {
         let host = url.origin.authority();
         let (words, again) = self.words(error);
-        Failure::new(Error::new(stdx::Kind::Internal, format!("cannot reach \"{host}\": {words}")), again)
+        let error = Error::new(stdx::Kind::Internal, format!("cannot reach \"{host}\": {words}"));
+        let error = match self.config.ca_dirs.first().filter(|_| words.contains("peer certificate")) {
+            Some(dir) => {
+                let path = dir.join(&host).join("ca.crt");
+                error.hint(format!("a certificate authority of its own is trusted as {}", path.display()))
+            }
+            None => error,
+        };
+        Failure::new(error, again)
     }
 
     fn words(&self, error: ureq::Error) -> (String, Again) {
