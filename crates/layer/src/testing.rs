@@ -61,7 +61,7 @@ pub(crate) fn is_white(path: impl AsRef<Path>) -> bool {
 }
 
 pub(crate) fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
-    let mut value = vec![0; 256];
+    let mut value = vec![0; 512];
     let length = getxattr(path, name, &mut value[..]).ok()?;
     value.truncate(length);
     Some(value)
