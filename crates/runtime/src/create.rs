@@ -202,9 +202,10 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
     channel.send_to_init(&ToInit::Mapped)?;
     // 6. the root and the host's trees
     let user_namespace = plan.namespaces.new_user().then(|| userns::of(pid)).transpose()?;
-    let root = rootfs::open(config.root, plan.linux, user_namespace.as_ref())?;
+    let user_namespace = user_namespace.as_ref().or(plan.namespaces.joined_user());
+    let root = rootfs::open(config.root, plan.linux, user_namespace)?;
     let mut trees = vec![root.try_clone().context(|| "cannot hold the root filesystem".into())?];
-    trees.extend(mounts::open_host_trees(&plan.mounts, user_namespace.as_ref())?);
+    trees.extend(mounts::open_host_trees(&plan.mounts, user_namespace)?);
     channel.send_to_init(&ToInit::Trees(trees))?;
     channel.send_to_init(&ToInit::TreesEnd)?;
     // 7–10. init

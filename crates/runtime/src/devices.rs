@@ -66,7 +66,7 @@ pub(crate) fn plan(linux: &Linux) -> Vec<Device> {
 pub(crate) fn as_mounts(devices: &[Device]) -> impl Iterator<Item = Planned> + '_ {
     devices.iter().map(|device| Planned {
         target: PathBuf::from(&device.path),
-        source: Source::Host { path: PathBuf::from(&device.path), recursive: false, idmap: false },
+        source: Source::Host { path: PathBuf::from(&device.path), recursive: false, idmap: None },
         attributes: Attributes::default(),
         recursive: Attributes::default(),
         copy_up: false,

@@ -43,6 +43,7 @@ fn steps(plan: &Plan<'_>, entrance: &Entrance, channel: &mut Channel) -> std::re
     let terminal = build_root(plan, &attached, trees)?;
     let pid = run_create_hooks(plan, channel)?;
     rootfs::change_root(&attached, plan.config.no_pivot)?;
+    rootfs::set_propagation(&attached, plan.linux)?;
     drop(attached);
     let launch = plan.launch();
     // 9. terminal, names, limits
@@ -133,7 +134,9 @@ fn build_root(plan: &Plan<'_>, attached: &OwnedFd, trees: VecDeque<OwnedFd>) -> 
     set_sysctls(plan)?;
     masks::make_readonly(&root, &plan.linux.readonly_paths)?;
     masks::mask(&root, &plan.linux.masked_paths)?;
-    rootfs::seal(attached, plan.linux, plan.readonly)?;
+    if plan.readonly {
+        rootfs::make_readonly(attached)?;
+    }
     rustix::process::umask(Mode::from_raw_mode(0o022));
     Ok(terminal)
 }

@@ -20,6 +20,7 @@ mod labels;
 mod launch;
 mod listener;
 mod masks;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod process;
@@ -29,4 +30,4 @@ mod sync;
 mod users;
 
 pub use create::{Config, Created, Stdio, create};
-pub use mounts::mount_options;
+pub use mount_options::mount_options;

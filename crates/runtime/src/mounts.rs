@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use oci::runtime_spec::{Linux, Mount as SpecMount};
+use oci::runtime_spec::{IdMapping, Linux, Mount as SpecMount, NamespaceType};
 use rustix::fs::{Mode, OFlags};
 use stdx::{Context, Error, Kind, Result};
 use sys::mount::{self, Attributes, Filesystem, attribute};
@@ -16,7 +16,8 @@ use sys::root::Root;
 use sys::{Errno, namespace};
 
 use crate::cgroup::View;
-use crate::labels;
+use crate::mount_options::Options;
+use crate::{labels, userns};
 
 /// One mount to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,167 +38,84 @@ pub(crate) enum Source {
     /// A new filesystem, made by init.
     New { fs_type: String, options: Vec<(String, Option<String>)> },
     /// A tree of the host, opened by the creator.
-    Host { path: PathBuf, recursive: bool, idmap: bool },
+    Host { path: PathBuf, recursive: bool, idmap: Option<Idmap> },
+    /// The mount that is there already, which only changes.
+    Present,
     /// The control groups as the container sees them.
     Cgroups,
-}
-
-/// What an option of fstab(5) means to a mount.
-enum Meaning {
-    Set(u64),
-    Clear(u64),
-    AccessTime(u64),
-    Propagation(u64),
-}
-
-/// The options of a mount that are known, for `features`.
-pub fn mount_options() -> Vec<String> {
-    const PLAIN: [&str; 24] = [
-        "async",
-        "atime",
-        "bind",
-        "defaults",
-        "dev",
-        "diratime",
-        "exec",
-        "idmap",
-        "noatime",
-        "nodev",
-        "nodiratime",
-        "noexec",
-        "norelatime",
-        "nostrictatime",
-        "nosuid",
-        "nosymfollow",
-        "rbind",
-        "relatime",
-        "ridmap",
-        "ro",
-        "rw",
-        "strictatime",
-        "suid",
-        "symfollow",
-    ];
-    let recursive = PLAIN.iter().filter(|option| meaning(option).is_some()).map(|option| format!("r{option}"));
-    let propagation =
-        ["private", "shared", "slave", "unbindable"].iter().flat_map(|p| [(*p).to_owned(), format!("r{p}")]);
-    let mut all: Vec<String> =
-        PLAIN.iter().map(|&option| option.to_owned()).chain(recursive).chain(propagation).collect();
-    all.push("tmpcopyup".into());
-    all.sort();
-    all
-}
-
-fn meaning(option: &str) -> Option<Meaning> {
-    Some(match option {
-        "ro" => Meaning::Set(attribute::RDONLY),
-        "rw" => Meaning::Clear(attribute::RDONLY),
-        "nosuid" => Meaning::Set(attribute::NOSUID),
-        "suid" => Meaning::Clear(attribute::NOSUID),
-        "nodev" => Meaning::Set(attribute::NODEV),
-        "dev" => Meaning::Clear(attribute::NODEV),
-        "noexec" => Meaning::Set(attribute::NOEXEC),
-        "exec" => Meaning::Clear(attribute::NOEXEC),
-        "nodiratime" => Meaning::Set(attribute::NODIRATIME),
-        "diratime" => Meaning::Clear(attribute::NODIRATIME),
-        "nosymfollow" => Meaning::Set(attribute::NOSYMFOLLOW),
-        "symfollow" => Meaning::Clear(attribute::NOSYMFOLLOW),
-        "noatime" => Meaning::AccessTime(attribute::NOATIME),
-        "strictatime" => Meaning::AccessTime(attribute::STRICTATIME),
-        "relatime" | "atime" | "norelatime" | "nostrictatime" => Meaning::AccessTime(0),
-        "private" => Meaning::Propagation(attribute::PRIVATE),
-        "shared" => Meaning::Propagation(attribute::SHARED),
-        "slave" => Meaning::Propagation(attribute::SLAVE),
-        "unbindable" => Meaning::Propagation(attribute::UNBINDABLE),
-        _ => return None,
-    })
-}
-
-fn apply(attributes: &mut Attributes, meaning: &Meaning) {
-    match *meaning {
-        Meaning::Set(bit) => {
-            attributes.set |= bit;
-            attributes.clear &= !bit;
-        }
-        Meaning::Clear(bit) => {
-            attributes.clear |= bit;
-            attributes.set &= !bit;
-        }
-        Meaning::AccessTime(mode) => {
-            attributes.clear |= attribute::ATIME;
-            attributes.set = attributes.set & !attribute::ATIME | mode;
-        }
-        Meaning::Propagation(kind) => attributes.propagation = kind,
-    }
 }
 
 /// Reads one entry of the configuration's `mounts` (config.md and config-linux.md, "Mounts"). `bundle` is where relative
 /// sources start.
 pub(crate) fn plan(mount: &SpecMount, bundle: &Path, linux: &Linux) -> Result<Planned> {
-    let target = PathBuf::from(&mount.destination);
-    let mut planned = Planned {
-        target,
-        source: Source::Cgroups,
-        attributes: Attributes::default(),
-        recursive: Attributes::default(),
-        copy_up: false,
-    };
-    let mut options = Vec::new();
-    let mut bind = None;
-    let mut idmap = !mount.uid_mappings.is_empty();
-    for option in &mount.options {
-        if let Some(known) = meaning(option) {
-            apply(&mut planned.attributes, &known);
-            continue;
-        }
-        if let Some(known) = option.strip_prefix('r').and_then(meaning) {
-            apply(&mut planned.recursive, &known);
-            continue;
-        }
-        match option.as_str() {
-            "bind" => bind = Some(false),
-            "rbind" => bind = Some(true),
-            "idmap" | "ridmap" => idmap = true,
-            "tmpcopyup" => planned.copy_up = true,
-            "defaults" | "async" | "auto" | "noauto" => {}
-            other => options.push(match other.split_once('=') {
-                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                None => (other.to_owned(), None),
-            }),
-        }
+    let mut options = Options::parse(&mount.options);
+    let fs_type = mount.typ.as_deref().filter(|fs_type| !fs_type.is_empty());
+    if options.bind.is_none() && fs_type == Some("bind") {
+        options.bind = Some(false);
     }
-    let fs_type = mount.typ.clone().filter(|fs_type| !fs_type.is_empty());
-    if bind.is_none() && fs_type.as_deref() == Some("bind") {
-        bind = Some(false);
-    }
+    let on = || format!("the mount on {:?}", mount.destination);
+    let idmap = idmap(mount, &options, linux)?;
     let source = mount.source.clone().unwrap_or_default();
-    planned.source = match (bind, fs_type.as_deref()) {
-        (Some(recursive), _) => {
-            if let Some((key, _)) = options.first() {
-                return Err(Error::invalid(format!(
-                    "invalid option \"{key}\" of the bind mount on {:?}",
-                    mount.destination
-                )));
-            }
-            if idmap && linux.uid_mappings.is_empty() {
-                return Err(Error::invalid(format!(
-                    "the idmapped mount on {:?} needs a user namespace",
-                    mount.destination
-                )));
-            }
-            Source::Host { path: bundle.join(source), recursive, idmap }
+    let source = if options.remount {
+        Source::Present
+    } else if let Some(recursive) = options.bind {
+        if let Some((key, _)) = options.data.first() {
+            return Err(Error::invalid(format!(
+                "invalid option \"{key}\" of the bind mount on {:?}",
+                mount.destination
+            )));
         }
-        (None, Some("cgroup" | "cgroup2")) => Source::Cgroups,
-        (None, Some(fs_type)) => {
-            if !source.is_empty() && !options.iter().any(|(key, _)| key == "source") {
-                options.push(("source".into(), Some(source)));
+        Source::Host { path: bundle.join(source), recursive, idmap }
+    } else if idmap.is_some() {
+        return Err(Error::unsupported(format!("{} cannot map owners: it is no bind mount", on())));
+    } else {
+        match fs_type {
+            Some("cgroup" | "cgroup2") => Source::Cgroups,
+            Some(fs_type) => {
+                Source::New { fs_type: fs_type.to_owned(), options: data(options.data, source, fs_type, linux) }
             }
-            options.extend(labels::mount_option(linux, fs_type));
-            Source::New { fs_type: fs_type.to_owned(), options }
+            None => return Err(Error::invalid(format!("{} has no type", on()))),
         }
-        (None, None) => return Err(Error::invalid(format!("the mount on {:?} has no type", mount.destination))),
     };
-    Ok(planned)
+    Ok(Planned {
+        target: PathBuf::from(&mount.destination),
+        source,
+        attributes: options.attributes,
+        recursive: options.recursive,
+        copy_up: options.copy_up,
+    })
+}
+
+fn data(
+    mut data: Vec<(String, Option<String>)>,
+    source: String,
+    fs_type: &str,
+    linux: &Linux,
+) -> Vec<(String, Option<String>)> {
+    if !source.is_empty() && !data.iter().any(|(key, _)| key == "source") {
+        data.push(("source".into(), Some(source)));
+    }
+    data.extend(labels::mount_option(linux, fs_type));
+    data
+}
+
+/// Which owners a mount shows: by its own mappings, or the container's where the options ask for those.
+fn idmap(mount: &SpecMount, options: &Options, linux: &Linux) -> Result<Option<Idmap>> {
+    let on = || format!("the mount on {:?}", mount.destination);
+    let recursive = options.idmap.unwrap_or(false);
+    let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
+    if uids.is_empty() != gids.is_empty() {
+        return Err(Error::invalid(format!("{} needs both uidMappings and gidMappings, or neither", on())));
+    }
+    let of_container = linux.namespaces.iter().any(|namespace| namespace.typ == NamespaceType::User);
+    match (uids.is_empty(), options.idmap) {
+        (false, _) => Ok(Some(Idmap { recursive, own: Some((uids.clone(), gids.clone())) })),
+        (true, None) => Ok(None),
+        (true, Some(_)) if of_container => Ok(Some(Idmap { recursive, own: None })),
+        (true, Some(_)) => {
+            Err(Error::invalid(format!("{} has no mappings of owners, and the container no user namespace", on())))
+        }
+    }
 }
 
 /// Step 6: opens the host trees of a plan, in its order. `user_namespace` is the container's, for idmapped mounts.
@@ -211,13 +129,19 @@ pub(crate) fn open_host_trees(plan: &[Planned], user_namespace: Option<&OwnedFd>
                 .hint("use -v instead of --mount to have it created"),
             _ => error,
         })?;
-        if let (true, Some(user_namespace)) = (*idmap, user_namespace) {
-            mount::set_idmap(&tree, user_namespace, *recursive)
-                .context(|| format!("{}: its filesystem cannot map owners", what()))?;
+        if let Some(idmap) = idmap {
+            set_idmap(&tree, idmap, user_namespace).context(what)?;
         }
         trees.push(tree);
     }
     Ok(trees)
+}
+
+fn set_idmap(tree: &OwnedFd, idmap: &Idmap, of_container: Option<&OwnedFd>) -> Result<()> {
+    let own = idmap.own.as_ref().map(|(uids, gids)| userns::with_maps(uids, gids)).transpose()?;
+    let missing = || Error::new(Kind::Internal, "the container has no user namespace");
+    let namespace = own.as_ref().or(of_container).ok_or_else(missing)?;
+    mount::set_idmap(tree, namespace, idmap.recursive).context(|| "its filesystem cannot map owners".into())
 }
 
 /// A detached copy of a mount. A path through `/proc/PID/root` leads into another mount namespace, where only its own
@@ -242,6 +166,15 @@ fn foreign(path: &Path) -> Option<(i32, PathBuf)> {
     let mut parts = rest.components();
     let pid = parts.next()?.as_os_str().to_str()?.parse().ok()?;
     (parts.next()?.as_os_str() == "root").then(|| (pid, Path::new("/").join(parts.as_path())))
+}
+
+/// How the owners of a mount's files are shifted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Idmap {
+    /// The mounts below too.
+    pub(crate) recursive: bool,
+    /// Ids of users and groups, instead of those of the container's user namespace.
+    pub(crate) own: Option<(Vec<IdMapping>, Vec<IdMapping>)>,
 }
 
 /// Does the mounts inside an attached root.
@@ -278,11 +211,25 @@ impl Mounter<'_> {
                     return Err(Error::new(Kind::Internal, format!("{}: its source did not arrive", what())));
                 };
                 let target = self.target_like(&tree, &planned.target).context(what)?;
+                if planned.attributes.propagation | planned.recursive.propagation == 0 {
+                    // A copy of a shared mount is its peer: what is mounted on it inside would be seen outside.
+                    let private = Attributes { propagation: attribute::PRIVATE, ..Attributes::default() };
+                    mount::set_attributes(&tree, &private, true).context(what)?;
+                }
                 if planned.attributes != Attributes::default() {
                     let attributes = Attributes { propagation: 0, ..planned.attributes.clone() };
                     mount::set_attributes(&tree, &attributes, false).context(what)?;
                 }
                 self.finish(&tree, &target, planned)
+            }
+            Source::Present => {
+                let target = self.root.open(&planned.target, OFlags::PATH).context(what)?;
+                for (attributes, recursive) in [(&planned.attributes, false), (&planned.recursive, true)] {
+                    if *attributes != Attributes::default() {
+                        mount::set_attributes(&target, attributes, recursive).context(what)?;
+                    }
+                }
+                Ok(())
             }
             Source::Cgroups => self.mount_cgroups(planned),
         }
@@ -411,7 +358,10 @@ pub(crate) fn errno_and_log(errno: Errno, log: Option<String>, what: impl FnOnce
 fn copy_up(root: &Root, dir: &Path, into: &OwnedFd) -> Result<()> {
     let what = || format!("cannot copy the content of {dir:?} into its tmpfs");
     let from = root.open(dir, OFlags::RDONLY | OFlags::DIRECTORY).context(what)?;
-    copy_dir(&from, into, 0).context(what)
+    // A detached mount is given as a handle that allows no change.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let into = rustix::fs::openat(into, ".", flags, Mode::empty()).context(what)?;
+    copy_dir(&from, &into, 0).context(what)
 }
 
 const MAX_COPY_DEPTH: usize = 64;
@@ -490,7 +440,7 @@ mod tests {
     fn binds_are_relative_to_the_bundle_and_know_recursion() {
         let planned =
             plan(&spec(None, "data", &["rbind", "rro", "rslave"]), Path::new("/b"), &Linux::default()).unwrap();
-        assert_eq!(planned.source, Source::Host { path: "/b/data".into(), recursive: true, idmap: false });
+        assert_eq!(planned.source, Source::Host { path: "/b/data".into(), recursive: true, idmap: None });
         assert_eq!((planned.recursive.set, planned.recursive.propagation), (attribute::RDONLY, attribute::SLAVE));
         assert!(plan(&spec(None, "data", &["bind", "size=1"]), Path::new("/b"), &Linux::default()).is_err());
         assert!(plan(&spec(None, "data", &[]), Path::new("/b"), &Linux::default()).is_err());

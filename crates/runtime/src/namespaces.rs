@@ -88,6 +88,11 @@ impl Plan {
         self.clone & flag::USER != 0
     }
 
+    /// The user namespace that the container joins.
+    pub(crate) fn joined_user(&self) -> Option<&OwnedFd> {
+        self.init_joins.iter().find(|(_, kind)| *kind == NamespaceType::User).map(|(fd, _)| fd)
+    }
+
     /// Whether the network namespace is new, so that its loopback is down.
     pub(crate) fn new_network(&self) -> bool {
         self.clone & flag::NETWORK != 0

@@ -91,10 +91,16 @@ pub(crate) fn leave_host_mounts(linux: &Linux) -> Result<()> {
         .context(|| "cannot separate the mounts from the host's".into())
 }
 
-/// Step 8, last: what the root itself is to be, once everything below it is made.
-pub(crate) fn seal(root: &OwnedFd, linux: &Linux, readonly: bool) -> Result<()> {
+/// Step 8, last: the root is read-only, once everything below it is made.
+pub(crate) fn make_readonly(root: &OwnedFd) -> Result<()> {
+    let attributes = Attributes { set: attribute::RDONLY, ..Attributes::default() };
+    mount::set_attributes(root, &attributes, false).context(|| "cannot make the root filesystem read-only".into())
+}
+
+/// Step 8, once the root is `/`, which a shared mount cannot become: who sees what is mounted on it from now on.
+pub(crate) fn set_propagation(root: &OwnedFd, linux: &Linux) -> Result<()> {
     let (propagation, recursive) = match linux.rootfs_propagation {
-        None | Some(Propagation::Private | Propagation::Rprivate) => (0, false),
+        None | Some(Propagation::Private | Propagation::Rprivate) => return Ok(()),
         Some(Propagation::Shared) => (attribute::SHARED, false),
         Some(Propagation::Rshared) => (attribute::SHARED, true),
         Some(Propagation::Slave) => (attribute::SLAVE, false),
@@ -102,13 +108,6 @@ pub(crate) fn seal(root: &OwnedFd, linux: &Linux, readonly: bool) -> Result<()> 
         Some(Propagation::Unbindable) => (attribute::UNBINDABLE, false),
         Some(Propagation::Runbindable) => (attribute::UNBINDABLE, true),
     };
-    let what = || "cannot set the attributes of the root filesystem".to_owned();
-    if propagation != 0 {
-        mount::set_attributes(root, &Attributes { propagation, ..Attributes::default() }, recursive).context(what)?;
-    }
-    if readonly {
-        let attributes = Attributes { set: attribute::RDONLY, ..Attributes::default() };
-        mount::set_attributes(root, &attributes, false).context(what)?;
-    }
-    Ok(())
+    mount::set_attributes(root, &Attributes { propagation, ..Attributes::default() }, recursive)
+        .context(|| "cannot set the propagation of the root filesystem".into())
 }

@@ -1,10 +1,13 @@
 //! User namespaces: writing the id maps of a child.
 
 use std::fs::{self, File};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use oci::runtime_spec::{IdMapping, Linux};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use stdx::{Context, Error, Result};
+use sys::clone::{Cloned, clone3};
+use sys::namespace::flag;
 
 /// Writes the id maps of process `pid`, whose user namespace is new.
 pub(crate) fn write_maps(pid: i32, linux: &Linux) -> Result<()> {
@@ -16,6 +19,24 @@ pub(crate) fn write_maps(pid: i32, linux: &Linux) -> Result<()> {
         fs::write(&path, lines(map)).context(|| format!("cannot write the {file} of the user namespace"))?;
     }
     Ok(())
+}
+
+/// A user namespace with these maps and nobody inside, for a mount. The caller must be single-threaded.
+pub(crate) fn with_maps(uids: &[IdMapping], gids: &[IdMapping]) -> Result<OwnedFd> {
+    let what = || "cannot make a user namespace for a mount".to_owned();
+    match clone3(flag::USER, None).context(what)? {
+        Cloned::Child => loop {
+            rustix::event::pause();
+        },
+        Cloned::Parent { pid, pidfd } => {
+            let linux = Linux { uid_mappings: uids.to_vec(), gid_mappings: gids.to_vec(), ..Linux::default() };
+            let namespace = write_maps(pid, &linux).and_then(|()| of(pid));
+            // It lives as long as it is held open; its only process has done its part.
+            sys::process::kill_pidfd(&pidfd, sys::signal::KILL).context(what)?;
+            waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).context(what)?;
+            namespace
+        }
+    }
 }
 
 fn lines(map: &[IdMapping]) -> String {

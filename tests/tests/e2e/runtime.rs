@@ -5,6 +5,7 @@ mod exec;
 mod keyring;
 mod kill;
 mod list;
+mod mounts;
 mod pivot;
 mod seccomp;
 

@@ -327,7 +327,7 @@ fn user_mount(mount: &Mount, user_namespace: bool) -> SpecMount {
                 spec.options.push(if *recursive { "rro" } else { "ro" }.into());
             }
             if user_namespace {
-                spec.options.push("idmap".into());
+                spec.options.push(if *recursive { "ridmap" } else { "idmap" }.into());
             }
             spec
         }
