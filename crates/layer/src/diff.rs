@@ -225,10 +225,9 @@ impl<'a, W: Write> Differ<'a, W> {
     fn file(&mut self, found: &Found, mut entry: Entry) -> Result<()> {
         let message = || format!("cannot read {:?}", lossy(&found.path));
         let file = found.open_file().context(message)?;
-        let before = fstat(&file).context(message)?;
-        entry.size = u64::try_from(before.st_size).unwrap_or(0);
+        entry.size = u64::try_from(found.stat.st_size).unwrap_or(0);
         self.tar.header(&entry)?;
-        let short = self.data(&file, &before, entry.size).context(message)?;
+        let short = self.data(&file, &found.stat, entry.size).context(message)?;
         let after = fstat(&file).context(message)?;
         if short || (found.stat.st_mtime, found.stat.st_mtime_nsec) != (after.st_mtime, after.st_mtime_nsec) {
             self.torn.push(found.path.clone());
@@ -263,7 +262,9 @@ impl<'a, W: Write> Differ<'a, W> {
             }
         }
         if at < size {
-            seek(file, SeekFrom::Start(at)).context(|| "cannot seek".to_owned())?;
+            if holes {
+                seek(file, SeekFrom::Start(at)).context(|| "cannot seek".to_owned())?;
+            }
             at += self.copy(file, size - at)?;
         }
         self.tar.zeros(size - at)?;

@@ -15,6 +15,7 @@ pub mod limits;
 
 mod ahead;
 mod attributes;
+mod hasher;
 mod lower;
 mod metadata;
 mod pax;

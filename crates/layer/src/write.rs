@@ -5,9 +5,10 @@
 
 use std::io::Write;
 
-use oci::{DiffId, Sha256};
+use oci::DiffId;
 use stdx::{Context, Error, Result};
 
+use crate::hasher::Hasher;
 use crate::tar::{Entry, EntryKind, lossy};
 
 const BLOCK: usize = 512;
@@ -16,8 +17,8 @@ const BUFFER: usize = 256 << 10;
 /// An archive in progress, hashed as it is written.
 pub(crate) struct TarWriter<W> {
     writer: W,
-    hash: Sha256,
-    buffer: Box<[u8]>,
+    hasher: Hasher,
+    buffer: Vec<u8>,
     filled: usize,
     /// Bytes that left the buffer.
     written: u64,
@@ -26,8 +27,7 @@ pub(crate) struct TarWriter<W> {
 
 impl<W: Write> TarWriter<W> {
     pub(crate) fn new(writer: W) -> Self {
-        let buffer = vec![0; BUFFER].into_boxed_slice();
-        Self { writer, hash: Sha256::new(), buffer, filled: 0, written: 0, entries: 0 }
+        Self { writer, hasher: Hasher::Unstarted, buffer: vec![0; BUFFER], filled: 0, written: 0, entries: 0 }
     }
 
     /// Entries so far.
@@ -89,22 +89,29 @@ impl<W: Write> TarWriter<W> {
         self.filled += length;
     }
 
+    /// Writes out the full buffer.
     fn flush(&mut self) -> Result<()> {
-        let bytes = &self.buffer[..self.filled];
-        self.hash.update(bytes);
-        self.writer.write_all(bytes).context(|| "cannot write tar archive".to_owned())?;
-        self.written += self.filled as u64;
+        let full = std::mem::take(&mut self.buffer);
+        self.written += full.len() as u64;
         self.filled = 0;
+        let write = |bytes: &[u8]| self.writer.write_all(bytes).context(unwritten);
+        self.buffer = self.hasher.hash(full, write)?;
         Ok(())
     }
 
     /// Writes the end of the archive: its digest and its size in bytes.
     pub(crate) fn finish(mut self) -> Result<(DiffId, u64)> {
         self.zeros(2 * BLOCK as u64)?;
-        self.flush()?;
-        self.writer.flush().context(|| "cannot write tar archive".to_owned())?;
-        Ok((DiffId::new(self.hash.finish()), self.written))
+        self.buffer.truncate(self.filled);
+        self.writer.write_all(&self.buffer).context(unwritten)?;
+        self.writer.flush().context(unwritten)?;
+        let size = self.written + self.filled as u64;
+        Ok((DiffId::new(self.hasher.finish(self.buffer)?), size))
     }
+}
+
+fn unwritten() -> String {
+    "cannot write tar archive".to_owned()
 }
 
 /// The header of an entry, and the PAX records that must precede it.
