@@ -136,16 +136,24 @@ struct Body {
 
 impl Body {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut skipped = [0; SKIP];
+        if self.to_skip > 0 && !self.skip()? {
+            return Ok(0);
+        }
+        self.reader.read(buffer)
+    }
+
+    /// Whether the wanted bytes came in sight.
+    fn skip(&mut self) -> io::Result<bool> {
+        let mut skipped = vec![0; SKIP];
         while self.to_skip > 0 {
             let room = usize::try_from(self.to_skip).unwrap_or(SKIP).min(SKIP);
             let count = self.reader.read(&mut skipped[..room])?;
             if count == 0 {
-                return Ok(0);
+                return Ok(false);
             }
             self.to_skip -= count as u64;
         }
-        self.reader.read(buffer)
+        Ok(true)
     }
 }
 

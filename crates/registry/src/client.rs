@@ -12,6 +12,7 @@ use crate::auth::Scope;
 use crate::body;
 use crate::error::Deed;
 use crate::host::Host;
+use crate::proxy::Proxies;
 use crate::repository::{Access, Repository};
 use crate::session::{Endpoint, Question, Target};
 use crate::transport::Transport;
@@ -65,12 +66,17 @@ impl Context {
 }
 
 impl Client {
-    /// A client with these settings. Nothing is asked yet.
+    /// A client with these settings, and the proxies that the environment names (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
+    /// Nothing is asked yet.
     pub fn new(config: &Config, credentials: Credentials) -> Result<Self> {
-        let transport = Transport::new(config);
+        Ok(Self::through(config, credentials, Proxies::from_env(|name| std::env::var(name).ok())))
+    }
+
+    fn through(config: &Config, credentials: Credentials, proxies: Proxies) -> Self {
+        let transport = Transport::new(config, proxies);
         let config = config.clone();
         let (endpoints, notes) = (Mutex::default(), Mutex::default());
-        Ok(Self { context: Arc::new(Context { config, credentials, transport, endpoints, notes }) })
+        Self { context: Arc::new(Context { config, credentials, transport, endpoints, notes }) }
     }
 
     /// A repository, to read it or to write into it; tag and digest of the reference do not matter. An invalid registry

@@ -68,9 +68,11 @@ mod tests {
 
     #[test]
     fn what_is_not_given_has_a_default_and_what_is_unknown_is_refused() {
-        let config: Config = serde_json::from_str(r#"{"insecure": ["a:5000"], "stall_timeout": 0.5}"#).unwrap();
+        let config: Config =
+            serde_json::from_str(r#"{"insecure": ["a:5000"], "stall_timeout": 0.5, "pause": 2}"#).unwrap();
         assert_eq!(config.insecure, ["a:5000"]);
         assert_eq!((config.stall_timeout, config.retries), (Duration::from_millis(500), 5));
+        assert_eq!(config.pause, Duration::from_secs(2));
         for bad in [r#"{"insecure_registries": []}"#, r#"{"pause": -1}"#, r#"{"pause": 1e99}"#, r#"{"pause": "1s"}"#] {
             assert!(serde_json::from_str::<Config>(bad).is_err(), "{bad}");
         }

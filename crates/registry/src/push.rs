@@ -127,6 +127,7 @@ impl Upload<'_> {
             if failure.again == Again::Never {
                 if failure.error.kind() == Kind::NoSpace && chunk > CHUNK {
                     chunk = CHUNK.max(session.smallest_chunk);
+                    self.cancel(&session);
                     (session, offset) = (self.begin()?, 0);
                     continue;
                 }
@@ -177,6 +178,10 @@ impl Upload<'_> {
             // A whole blob needs no range, and some registries take one as a sign of something smaller.
             if offset > 0 || end < self.descriptor.size {
                 question = question.header("content-range", format!("{offset}-{}", end - 1));
+            }
+            if end - offset > SMALL {
+                // Who refuses may say so before the bytes are sent, and not by breaking the connection.
+                question = question.header("expect", "100-continue");
             }
             question = question.source(Source::Stream(end - offset, &mut source));
         }

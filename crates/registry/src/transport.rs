@@ -80,8 +80,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(config: &Config) -> Self {
-        let proxies = Proxies::from_env(|name| std::env::var(name).ok());
+    pub(crate) fn new(config: &Config, proxies: Proxies) -> Self {
         Self { config: config.clone(), proxies, roots: Roots::default(), agents: Mutex::default() }
     }
 
@@ -177,7 +176,8 @@ impl Transport {
     fn broken(&self, url: &Url, error: ureq::Error) -> Failure {
         let host = url.origin.authority();
         let (words, again) = self.words(error);
-        let error = Error::new(stdx::Kind::Internal, format!("cannot reach \"{host}\": {words}"));
+        let through = if self.proxies.for_origin(&url.origin).is_some() { " through a proxy" } else { "" };
+        let error = Error::new(stdx::Kind::Internal, format!("cannot reach \"{host}\"{through}: {words}"));
         let error = match self.config.ca_dirs.first().filter(|_| words.contains("peer certificate")) {
             Some(dir) => {
                 let path = dir.join(&host).join("ca.crt");

@@ -253,3 +253,15 @@ fn how_much_arrived() {
         assert_eq!(arrived(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn who_refuses_a_large_blob_is_heard_before_it_is_sent() {
+    let server = Server::start();
+    let sent = Sent::new(LARGE);
+    let sent_to = Mutex::new(0);
+    let open = |_: u64| -> Result<Box<dyn Read + Send>> { Ok(Box::new(Cursor::new(sent.content.clone()))) };
+    server.fail("PATCH", "", Fault::status(403));
+    let pushed = push(&server).push_blob(&sent.descriptor, open, None, &mut |count| *sent_to.lock().unwrap() = count);
+    assert_eq!(pushed.unwrap_err().kind(), Kind::Denied);
+    assert_eq!(*sent_to.lock().unwrap(), 0);
+}

@@ -55,6 +55,23 @@ fn place(path: &str) -> Place<'_> {
     }
 }
 
+/// The right that a request needs.
+fn scope(asked: &Asked) -> String {
+    match (place(&asked.path), asked.method.as_str()) {
+        (Place::Manifest(name, _) | Place::Blob(name, _) | Place::Tags(name), "GET" | "HEAD") => {
+            format!("repository:{name}:pull")
+        }
+        (Place::Manifest(name, _) | Place::Uploads(name) | Place::Upload(name, _), _) => {
+            format!("repository:{name}:pull,push")
+        }
+        _ => String::new(),
+    }
+}
+
+fn wrong(status: u16, headers: &[(&'static str, String)], text: &str) -> Answer {
+    headers.iter().fold(Answer::new(status), |answer, (name, value)| answer.header(name, value)).text(text)
+}
+
 impl Shared {
     /// Answers one request. Whether the connection is still good.
     pub(super) fn answer(
@@ -63,6 +80,14 @@ impl Shared {
         fault: Option<Fault>,
         stream: &mut BufReader<impl Stream>,
     ) -> io::Result<bool> {
+        if request.asked.header("expect").is_some() {
+            if let Some(refusal) = self.refusal(&request, fault.as_ref()) {
+                // The connection has no room for the next request: nobody knows whether the body follows.
+                refusal.write(stream.get_mut(), false, None)?;
+                return Ok(false);
+            }
+            stream.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
         if let Some(Fault::CutUpload(count)) = fault {
             let mut part = Vec::new();
             stream.take(count as u64).read_to_end(&mut part)?;
@@ -76,29 +101,27 @@ impl Shared {
             return Ok(false);
         }
         let answer = match &fault {
-            Some(Fault::Status(status, headers, text)) => {
-                let answer =
-                    headers.iter().fold(Answer::new(*status), |answer, (name, value)| answer.header(name, value));
-                answer.text(text.clone())
-            }
+            Some(Fault::Status(status, headers, text)) => wrong(*status, headers, text),
             _ => self.route(&request.asked, &body, matches!(fault, Some(Fault::NoRange))),
         };
         answer.write(stream.get_mut(), request.asked.method == "HEAD", fault.as_ref())
     }
 
+    /// What is said to who asks first whether to send a body.
+    fn refusal(&self, request: &Request, fault: Option<&Fault>) -> Option<Answer> {
+        if let Some(Fault::Status(status, headers, text)) = fault {
+            return Some(wrong(*status, headers, text));
+        }
+        if let Some(answer) = self.turn_down(&request.asked, &scope(&request.asked)) {
+            return Some(answer);
+        }
+        self.options.largest_request.filter(|largest| request.length as u64 > *largest).map(|_| Answer::new(413))
+    }
+
     fn route(&self, asked: &Asked, body: &[u8], no_range: bool) -> Answer {
         let place = place(&asked.path);
-        let wanted = match (&place, asked.method.as_str()) {
-            (Place::Manifest(name, _) | Place::Blob(name, _) | Place::Tags(name), "GET" | "HEAD") => {
-                format!("repository:{name}:pull")
-            }
-            (Place::Manifest(name, _) | Place::Uploads(name) | Place::Upload(name, _), _) => {
-                format!("repository:{name}:pull,push")
-            }
-            _ => String::new(),
-        };
         if !matches!(place, Place::Token) {
-            if let Some(answer) = self.turn_down(asked, &wanted) {
+            if let Some(answer) = self.turn_down(asked, &scope(asked)) {
                 return answer;
             }
         }
