@@ -13,6 +13,7 @@ use stdx::{Error, Kind};
 use crate::Credential;
 use crate::client::Context;
 use crate::error::Failure;
+use crate::host;
 use crate::session::Endpoint;
 use crate::transport::Response;
 use crate::url::{Scheme, Url};
@@ -243,6 +244,9 @@ fn realm(endpoint: &Endpoint, response: &Response, bearer: &Challenge) -> Result
         None => refuse("which is no URL"),
         Some(url) if response.head.url.origin.scheme == Scheme::Https && url.origin.scheme == Scheme::Http => {
             refuse("which is not encrypted")
+        }
+        Some(url) if host::is_here(&url.origin.host) && !host::is_here(&response.head.url.origin.host) => {
+            refuse("which is this machine")
         }
         Some(url) => Ok(url),
     }

@@ -34,10 +34,15 @@ pub enum Which<'a> {
 }
 
 impl Which<'_> {
-    fn text(&self) -> String {
+    /// As it stands in a path: whatever a caller takes for a tag, it must not lead elsewhere.
+    fn text(&self) -> Result<String> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
         match self {
-            Self::Tag(tag) => (*tag).to_owned(),
-            Self::Digest(digest) => digest.to_string(),
+            Self::Tag(tag) if tag.is_empty() || tag.starts_with('.') || !tag.bytes().all(is_plain) => {
+                Err(Error::invalid(format!("invalid tag {tag:?}")))
+            }
+            Self::Tag(tag) => Ok((*tag).to_owned()),
+            Self::Digest(digest) => Ok(digest.to_string()),
         }
     }
 }
@@ -57,7 +62,7 @@ impl Repository {
     pub fn manifest(&self, which: Which<'_>) -> Result<Fetched> {
         let noun = self.noun(which);
         self.read(|endpoint| {
-            let mut question = self.manifest_question(Method::GET, which);
+            let mut question = self.manifest_question(Method::GET, which)?;
             let deed = Deed::new("give", &noun);
             let Document { head, bytes } = ask::document(&self.context, endpoint, &deed, &mut question, LARGEST)?;
             verified(&noun, which, &head, bytes).map_err(Failure::from)
@@ -68,7 +73,7 @@ impl Repository {
     /// fetched to compute it.
     pub fn exists_manifest(&self, which: Which<'_>) -> Result<Option<Descriptor>> {
         let told = self.read(|endpoint| {
-            let mut question = self.manifest_question(Method::HEAD, which);
+            let mut question = self.manifest_question(Method::HEAD, which)?;
             let deed = Deed::new("give", self.noun(which));
             let response = ask::ask(&self.context, endpoint, &deed, &mut question, &[200, 404])?;
             if response.status == 404 && endpoint.host.is_mirror {
@@ -99,7 +104,7 @@ impl Repository {
             }
         }
         let endpoint = self.registry()?;
-        let target = Target::path(self.path(&format!("manifests/{}", which.text())));
+        let target = Target::path(self.path(&format!("manifests/{}", which.text()?)));
         let question = Question::new(Method::PUT, target, &self.scope).header("content-type", media_type);
         let mut question = question.source(Source::Bytes(bytes)).patience(Patience::Commit);
         let deed = Deed::new("take", self.noun(which));
@@ -112,9 +117,9 @@ impl Repository {
         Ok(digest)
     }
 
-    fn manifest_question(&self, method: Method, which: Which<'_>) -> Question<'_> {
-        let target = Target::path(self.path(&format!("manifests/{}", which.text())));
-        Question::new(method, target, &self.scope).header("accept", ACCEPT.join(", "))
+    fn manifest_question(&self, method: Method, which: Which<'_>) -> Result<Question<'_>> {
+        let target = Target::path(self.path(&format!("manifests/{}", which.text()?)));
+        Ok(Question::new(method, target, &self.scope).header("accept", ACCEPT.join(", ")))
     }
 
     fn noun(&self, which: Which<'_>) -> String {

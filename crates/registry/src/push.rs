@@ -17,7 +17,7 @@ use crate::body;
 use crate::error::{self, Again, Deed, Failure};
 use crate::repository::Repository;
 use crate::retry::Retry;
-use crate::session::{Endpoint, Question, Source, Target};
+use crate::session::{self, Endpoint, Question, Source, Target};
 use crate::transport::{Patience, Response};
 use crate::url::Url;
 
@@ -211,8 +211,7 @@ impl Upload<'_> {
         let arrived = response.head.header("range").and_then(arrived).filter(|count| *count <= self.descriptor.size);
         match arrived {
             Some(count) if count > 0 => {
-                let location = response.head.header("location").and_then(|to| response.head.url.join(to));
-                let location = location.unwrap_or(session.location);
+                let location = self.location(&response)?.unwrap_or(session.location);
                 Ok((Session { location, ..session }, count))
             }
             _ => Ok((self.begin()?, 0)),
@@ -229,15 +228,21 @@ impl Upload<'_> {
     }
 
     fn session(&self, response: Response) -> Result<Session, Failure> {
-        let to = response.head.header("location").unwrap_or_default();
-        let location = response.head.url.join(to).filter(|_| !to.is_empty());
-        let location = location.ok_or_else(|| {
-            Error::corrupt(format!("{} says to upload to {to:?}, which is no URL", self.endpoint.who()))
-        })?;
+        let location = self
+            .location(&response)?
+            .ok_or_else(|| Error::corrupt(format!("{} does not say where to upload to", self.endpoint.who())))?;
         let smallest_chunk =
             response.head.header("oci-chunk-min-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         body::discard(response);
         Ok(Session { location, smallest_chunk })
+    }
+
+    /// Where the upload goes on, if the answer says so.
+    fn location(&self, response: &Response) -> Result<Option<Url>, Failure> {
+        let Some(text) = response.head.header("location").filter(|text| !text.is_empty()) else { return Ok(None) };
+        let led = session::lead(&self.repository.context, &response.head.url, text);
+        let (who, shown) = (self.endpoint.who(), text.split('?').next().unwrap_or_default());
+        led.map(Some).map_err(|why| Error::corrupt(format!("{who} says to upload to {shown:?}, {why}")).into())
     }
 
     fn check_digest(&self, response: &Response) -> Result<(), Failure> {

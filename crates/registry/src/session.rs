@@ -10,8 +10,8 @@ use ureq::http::Method;
 use crate::auth::{Auth, Scope, Shown};
 use crate::body;
 use crate::client::Context;
-use crate::error::{Again, Failure};
-use crate::host::Host;
+use crate::error::Failure;
+use crate::host::{self, Host};
 use crate::tls;
 use crate::transport::{Patience, Payload, Request, Response};
 use crate::url::{Scheme, Url};
@@ -207,16 +207,30 @@ fn redirect(context: &Context, question: &Question<'_>, response: &Response) -> 
     if !is_redirect {
         return Ok(None);
     }
-    let from = response.head.url.shown();
+    let from = &response.head.url;
     let location = response.head.header("location").unwrap_or_default();
-    let to = response.head.url.join(location);
-    let to = to.ok_or_else(|| Error::corrupt(format!("{from:?} redirects to {location:?}, which is no URL")))?;
-    let is_lowered = response.head.url.origin.scheme == Scheme::Https && to.origin.scheme == Scheme::Http;
-    if is_lowered && tls::is_verified(&context.config, &to.origin.authority()) {
-        let message = format!("{from:?} redirects to {:?}, which is not encrypted", to.shown());
-        return Err(Failure::new(Error::corrupt(message), Again::Never));
-    }
+    let to = lead(context, from, location).map_err(|why| {
+        Error::corrupt(format!(
+            "{:?} redirects to {:?}, {why}",
+            from.shown(),
+            location.split('?').next().unwrap_or_default()
+        ))
+    })?;
     Ok(Some(to))
+}
+
+/// Where a text from a host leads, or why nobody goes there.
+pub(crate) fn lead(context: &Context, from: &Url, text: &str) -> Result<Url, &'static str> {
+    let to = from.join(text).ok_or("which is no URL")?;
+    let is_lowered = from.origin.scheme == Scheme::Https && to.origin.scheme == Scheme::Http;
+    if is_lowered && tls::is_verified(&context.config, &to.origin.authority()) {
+        return Err("which is not encrypted");
+    }
+    // What listens here was not made to be asked by strangers through us.
+    if host::is_here(&to.origin.host) && !host::is_here(&from.origin.host) {
+        return Err("which is this machine");
+    }
+    Ok(to)
 }
 
 #[cfg(test)]

@@ -45,7 +45,11 @@ impl Token {
     }
 
     pub(super) fn is_fresh(&self) -> bool {
-        Instant::now() + MARGIN < self.expires
+        self.is_fresh_at(Instant::now())
+    }
+
+    fn is_fresh_at(&self, now: Instant) -> bool {
+        now + MARGIN < self.expires
     }
 
     fn lasting(text: String, made: Instant, seconds: u64) -> Result<Self, Error> {
@@ -168,4 +172,20 @@ fn post(context: &Context, wanted: &Wanted<'_>, fields: &[(&str, &str)]) -> Resu
         payload: Payload::Bytes(form.as_bytes()),
         patience: Patience::Document,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_lasts_as_long_as_the_server_says_and_never_less_than_a_minute() {
+        let now = Instant::now();
+        for (told, lasts) in [(0, 60), (60, 60), (300, 300), (u64::MAX, 86_400)] {
+            let token = Token::lasting("x".to_owned(), now, told).unwrap();
+            let after = |seconds| now + Duration::from_secs(seconds);
+            assert!(token.is_fresh_at(after(lasts - 6)), "{told}");
+            assert!(!token.is_fresh_at(after(lasts - 4)), "{told}");
+        }
+    }
 }

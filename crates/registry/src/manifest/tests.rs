@@ -97,6 +97,17 @@ fn the_media_type_is_what_the_document_says() {
 }
 
 #[test]
+fn a_tag_leads_nowhere_else() {
+    let server = server();
+    for tag in ["", "..", "../../other/manifests/t", "a?b", "a b", "ü"] {
+        assert_eq!(pull(&server).manifest(Which::Tag(tag)).unwrap_err().kind(), Kind::Invalid, "{tag:?}");
+        let pushed = push(&server).push_manifest(Which::Tag(tag), media_type::OCI_MANIFEST, BODY.as_bytes());
+        assert_eq!(pushed.unwrap_err().kind(), Kind::Invalid, "{tag:?}");
+    }
+    assert!(server.asked("", "").is_empty());
+}
+
+#[test]
 fn a_manifest_has_a_largest_size() {
     let server = Server::start();
     let body = format!("{PLAIN}{}", " ".repeat((4 << 20) - PLAIN.len()));

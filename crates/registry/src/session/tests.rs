@@ -3,8 +3,10 @@ use oci::descriptor::media_type::OCI_MANIFEST;
 use stdx::{Kind, Result};
 
 use crate::harness::{Dir, NAME, by_token, bytes, client, knowing, pull, quick, reference};
+use crate::session::lead;
 use crate::testing::certificates::Authority;
 use crate::testing::{Fault, Options, Server};
+use crate::url::Url;
 use crate::{Access, Client, Config, Fetched, Which};
 use std::io::Read;
 
@@ -127,6 +129,23 @@ fn a_client_shows_its_certificate() {
     fetch(&client(&config), &server).unwrap();
     dir.write(&format!("{}/bad.crt", server.host()), "nothing");
     assert!(fetch(&client(&config), &server).unwrap_err().to_string().contains("no certificate in"));
+}
+
+#[test]
+fn another_machine_does_not_lead_to_this_one() {
+    let context = client(&quick()).context;
+    let remote = Url::parse("https://registry.example/v2/").unwrap();
+    let local = Url::parse("http://127.0.0.1:5000/v2/").unwrap();
+    for (from, to, expected) in [
+        (&remote, "https://cdn.example/x", Ok("https://cdn.example/x")),
+        (&remote, "https://localhost/x", Err("which is this machine")),
+        (&remote, "http://127.0.0.1:2375/x", Err("which is this machine")),
+        (&remote, "http://cdn.example/x", Err("which is not encrypted")),
+        (&remote, "x\n", Err("which is no URL")),
+        (&local, "http://localhost:9000/x", Ok("http://localhost:9000/x")),
+    ] {
+        assert_eq!(lead(&context, from, to).map(|url| url.to_string()), expected.map(str::to_owned), "{to}");
+    }
 }
 
 fn mirrored(mirrors: &[&Server], registry: &Server) -> Client {
