@@ -16,8 +16,8 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
     let tare = build::tare(Profile::Dev)?;
     let fixtures = fixtures::all()?;
     fixtures::registry()?;
-    // Its tarfile module reads our archives in a test, besides GNU tar.
-    debian::install(&["python3"])?;
+    // Python reads our archives and answers for system calls in tests; iproute2 makes network devices.
+    debian::install(&["python3", "iproute2"])?;
     let before = container_cgroups();
     let started = Instant::now();
     let mut runner = build::cargo();

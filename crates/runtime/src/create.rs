@@ -4,7 +4,7 @@
 //! 2. make the control groups and set the limits
 //! 3. enter the namespaces that only a child can be in (pid, time)
 //! 4. clone init with the new namespaces, into its v2 control group; init first of all enters the v1 groups
-//! 5. write init's id maps → *mapped*
+//! 5. write init's id maps, move network devices to it → *mapped*
 //! 6. mount the root and open the host's trees, detached → *trees* (with a user namespace they are idmapped, so it has
 //!    to exist); meanwhile init goes on to 7
 //! 7. init: enter the other namespaces, leave the host's session
@@ -31,7 +31,7 @@ use crate::listener::Filtered;
 use crate::mounts::Planned;
 use crate::namespaces;
 use crate::sync::{Channel, Failure, FailureKind, FromInit, ToInit};
-use crate::{devices, hooks, init, labels, mounts, rootfs, seccomp, userns};
+use crate::{devices, hooks, init, labels, mounts, net_devices, rootfs, seccomp, userns};
 
 /// What to create.
 pub struct Config<'a> {
@@ -157,6 +157,7 @@ impl<'a> Plan<'a> {
             groups: self.config.groups,
             stdio: &self.config.stdio,
             filter: self.filter.as_ref(),
+            memory_policy: self.linux.memory_policy.as_ref(),
             die_with_creator: self.config.die_with_creator,
             preserve_fds: self.config.preserve_fds,
         }
@@ -199,6 +200,11 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
         userns::write_maps(pid, plan.linux)?;
     }
     set_oom_score(pid, plan.process, &mut warnings)?;
+    if !plan.linux.net_devices.is_empty() {
+        let network =
+            plan.namespaces.network(pid)?.ok_or_else(|| Error::new(Kind::Internal, "no network namespace"))?;
+        net_devices::move_all(&plan.linux.net_devices, &network)?;
+    }
     channel.send_to_init(&ToInit::Mapped)?;
     // 6. the root and the host's trees
     let user_namespace = plan.namespaces.new_user().then(|| userns::of(pid)).transpose()?;
@@ -277,6 +283,7 @@ fn decide<'a>(config: &'a Config<'a>) -> Result<Plan<'a>> {
     labels::check_process(process)?;
     labels::check_mounts(linux)?;
     let namespaces = namespaces::Plan::new(linux)?;
+    net_devices::check(&linux.net_devices, namespaces.own_network())?;
     let mut mounts: Vec<Planned> =
         config.spec.mounts.iter().map(|mount| mounts::plan(mount, config.bundle, linux)).collect::<Result<_>>()?;
     let own_dev =

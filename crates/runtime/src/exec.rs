@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
-use oci::runtime_spec::{Process, Seccomp, State};
+use oci::runtime_spec::{MemoryPolicy, Process, Seccomp, State};
 use rustix::fs::{Mode, OFlags};
 use stdx::{Context, Error, Kind, Result};
 use sys::clone::{Cloned, clone3};
@@ -36,6 +36,8 @@ pub struct Config<'a> {
     pub filter: Option<&'a Program>,
     /// What it was compiled from, and the container as its agent is told.
     pub agent: Option<(&'a Seccomp, State)>,
+    /// The container's.
+    pub memory_policy: Option<&'a MemoryPolicy>,
     pub cgroup: &'a dyn Cgroup,
     /// Where below them it goes.
     pub subgroups: Subgroups,
@@ -83,6 +85,7 @@ pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
         groups: &[],
         stdio: &config.stdio,
         filter: config.filter,
+        memory_policy: config.memory_policy,
         die_with_creator: false,
         preserve_fds: config.preserve_fds,
     };

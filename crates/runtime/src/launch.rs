@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use oci::runtime_spec::Process;
+use oci::runtime_spec::{MemoryPolicy, Process};
 use rustix::fs::{Mode, OFlags};
 use stdx::{Context, Error, Kind, Result};
 use sys::pty::Pty;
@@ -25,6 +25,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) groups: &'a [String],
     pub(crate) stdio: &'a Stdio,
     pub(crate) filter: Option<&'a Program>,
+    pub(crate) memory_policy: Option<&'a MemoryPolicy>,
     pub(crate) die_with_creator: bool,
     /// Descriptors after the first three that the program inherits.
     pub(crate) preserve_fds: u32,
@@ -61,6 +62,7 @@ impl Launch<'_> {
             let _ = channel.send_from_init(&FromInit::Warning(warning));
         };
         process::set_rlimits(&self.process.rlimits, &mut warn)?;
+        scheduling::set_memory_policy(self.memory_policy)?;
         scheduling::apply(self.process)
     }
 

@@ -23,6 +23,7 @@ mod masks;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod process;
 mod rootfs;
 mod scheduling;

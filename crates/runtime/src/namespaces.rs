@@ -93,6 +93,22 @@ impl Plan {
         self.init_joins.iter().find(|(_, kind)| *kind == NamespaceType::User).map(|(fd, _)| fd)
     }
 
+    /// The container's network namespace, if it has one of its own; `pid` is its init.
+    pub(crate) fn network(&self, pid: i32) -> Result<Option<OwnedFd>> {
+        let joined = self.init_joins.iter().find(|(_, kind)| *kind == NamespaceType::Network);
+        let what = || "cannot open the container's network namespace".to_owned();
+        match joined {
+            Some((fd, _)) => fd.try_clone().map(Some).context(what),
+            None if self.new_network() => Ok(Some(File::open(format!("/proc/{pid}/ns/net")).context(what)?.into())),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the network namespace is the container's own, new or joined.
+    pub(crate) fn own_network(&self) -> bool {
+        self.new_network() || self.init_joins.iter().any(|(_, kind)| *kind == NamespaceType::Network)
+    }
+
     /// Whether the network namespace is new, so that its loopback is down.
     pub(crate) fn new_network(&self) -> bool {
         self.clone & flag::NETWORK != 0

@@ -2,7 +2,8 @@
 //! "Personality").
 
 use oci::runtime_spec::{
-    IoPriorityClass, Linux, PersonalityDomain, Process, Scheduler, SchedulerFlag, SchedulerPolicy,
+    IoPriorityClass, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode, PersonalityDomain, Process, Scheduler,
+    SchedulerFlag, SchedulerPolicy,
 };
 use stdx::{Context, Error, Result};
 use sys::sched::{self, Scheduling};
@@ -26,6 +27,29 @@ pub(crate) fn apply(process: &Process) -> Result<()> {
     Ok(())
 }
 
+/// Sets on which memory nodes the process's memory is to lie (config-linux.md, "Memory policy").
+pub(crate) fn set_memory_policy(policy: Option<&MemoryPolicy>) -> Result<()> {
+    let Some(policy) = policy else { return Ok(()) };
+    let mode = match policy.mode {
+        MemoryPolicyMode::Default => 0,
+        MemoryPolicyMode::Preferred => 1,
+        MemoryPolicyMode::Bind => 2,
+        MemoryPolicyMode::Interleave => 3,
+        MemoryPolicyMode::Local => 4,
+        MemoryPolicyMode::PreferredMany => 5,
+        MemoryPolicyMode::WeightedInterleave => 6,
+    };
+    let flag = |flag: &MemoryPolicyFlag| match flag {
+        MemoryPolicyFlag::StaticNodes => 1 << 15,
+        MemoryPolicyFlag::RelativeNodes => 1 << 14,
+        MemoryPolicyFlag::NumaBalancing => 1 << 13,
+    };
+    let flags = policy.flags.iter().map(flag).fold(0, |bits, bit| bits | bit);
+    let nodes = if policy.nodes.is_empty() { Vec::new() } else { numbers(&policy.nodes, "memory nodes")? };
+    sched::set_memory_policy(mode | flags, &nodes)
+        .context(|| format!("cannot set the memory policy {:?} on nodes \"{}\"", policy.mode, policy.nodes))
+}
+
 /// Sets the execution domain, where one is asked for.
 pub(crate) fn set_personality(linux: &Linux) -> Result<()> {
     let Some(personality) = &linux.personality else { return Ok(()) };
@@ -44,12 +68,12 @@ pub(crate) fn set_affinity(list: &str) -> Result<()> {
     if list.is_empty() {
         return Ok(());
     }
-    sched::set_affinity(&cpus(list)?).context(|| format!("cannot run on CPUs \"{list}\""))
+    sched::set_affinity(&numbers(list, "CPUs")?).context(|| format!("cannot run on CPUs \"{list}\""))
 }
 
-fn cpus(list: &str) -> Result<Vec<usize>> {
+fn numbers(list: &str, of: &str) -> Result<Vec<usize>> {
     const MAX: usize = 1 << 16;
-    let bad = || Error::invalid(format!("invalid list of CPUs \"{list}\""));
+    let bad = || Error::invalid(format!("invalid list of {of} \"{list}\""));
     let mut all = Vec::new();
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -95,10 +119,10 @@ fn attributes(scheduler: &Scheduler) -> Scheduling {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn lists_of_cpus() {
-        assert_eq!(super::cpus("0-2,5").unwrap(), [0, 1, 2, 5]);
+    fn lists_of_numbers() {
+        assert_eq!(super::numbers("0-2,5", "CPUs").unwrap(), [0, 1, 2, 5]);
         for bad in ["", "x", "2-1", "1-", "99999999"] {
-            assert!(super::cpus(bad).is_err(), "{bad}");
+            assert!(super::numbers(bad, "CPUs").is_err(), "{bad}");
         }
     }
 }

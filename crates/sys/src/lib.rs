@@ -13,6 +13,7 @@ pub mod keyring;
 pub mod mount;
 pub mod namespace;
 pub mod net;
+pub mod netlink;
 pub mod proc;
 pub mod process;
 pub mod pty;

@@ -70,3 +70,17 @@ pub fn set_affinity(cpus: &[usize]) -> Result<()> {
     }
     rustix::thread::sched_setaffinity(None, &set)
 }
+
+/// Sets the memory policy of this process, `set_mempolicy(2)`: a mode with its flags, and the nodes it speaks of.
+pub fn set_memory_policy(mode: u32, nodes: &[usize]) -> Result<()> {
+    const BITS: usize = libc::c_ulong::BITS as usize;
+    let mut mask: Vec<libc::c_ulong> = vec![0; nodes.iter().max().map_or(0, |last| last / BITS + 1)];
+    for node in nodes {
+        mask[node / BITS] |= 1 << (node % BITS);
+    }
+    let pointer = if mask.is_empty() { std::ptr::null() } else { mask.as_ptr() };
+    // The kernel reads one bit less than it is told.
+    let bits = if mask.is_empty() { 0 } else { mask.len() * BITS + 1 };
+    // SAFETY: the mask has as many bits as it is said to have, and lives for the call.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, pointer, bits) }).map(drop)
+}

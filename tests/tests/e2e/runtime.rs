@@ -4,6 +4,7 @@ mod escapes;
 mod exec;
 mod keyring;
 mod kill;
+mod linux;
 mod list;
 mod mounts;
 mod pivot;

@@ -165,8 +165,6 @@ fn refuse(spec: &Spec) -> Result<()> {
     let linux = spec.linux.as_ref();
     let asked = [
         ("linux.intelRdt", linux.is_some_and(|linux| linux.intel_rdt.is_some())),
-        ("linux.memoryPolicy", linux.is_some_and(|linux| linux.memory_policy.is_some())),
-        ("linux.netDevices", linux.is_some_and(|linux| !linux.net_devices.is_empty())),
         ("linux.resources.rdma", linux.and_then(|linux| linux.resources.as_ref()).is_some_and(|r| !r.rdma.is_empty())),
     ];
     match asked.iter().find(|(_, asked)| *asked) {

@@ -37,6 +37,7 @@ pub fn exec(container: &Container, options: ExecOptions<'_>) -> std::result::Res
         process: options.process,
         filter: filter.as_ref(),
         agent: seccomp.map(|seccomp| (seccomp, container.state())),
+        memory_policy: container.config.linux.as_ref().and_then(|linux| linux.memory_policy.as_ref()),
         cgroup: cgroup.as_ref(),
         subgroups: options.subgroups,
         stdio: options.stdio,

@@ -119,12 +119,9 @@ fn a_directory_that_was_passed_on_cannot_be_worked_in() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("outside the container"), "{output:?}");
 }
 
-/// Exchanges a directory and a link as fast as the kernel can.
-fn exchange_until(stop: &AtomicBool, dir: &Path) {
+fn exchange(dir: &Path) {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
-    while !stop.load(Ordering::Relaxed) {
-        renameat_with(CWD, dir.join("target"), CWD, dir.join("link"), RenameFlags::EXCHANGE).unwrap();
-    }
+    renameat_with(CWD, dir.join("target"), CWD, dir.join("link"), RenameFlags::EXCHANGE).unwrap();
 }
 
 /// A mount's target is resolved inside the root by the kernel and mounted on by descriptor: whoever exchanges it for a link
@@ -133,7 +130,7 @@ fn exchange_until(stop: &AtomicBool, dir: &Path) {
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_target_exchanged_for_a_link_leads_nowhere_outside() {
     let tare = Tare::empty();
-    let bundle = Bundle::new(&tare, "grep -c 'victim' /proc/self/mountinfo; true");
+    let bundle = Bundle::new(&tare, "grep -c ' - tmpfs mine ' /proc/self/mountinfo");
     let (volume, victim) = (tare.dir("volume"), tare.dir("victim"));
     fs::create_dir(volume.join("target")).unwrap();
     symlink(&victim, volume.join("link")).unwrap();
@@ -142,12 +139,21 @@ fn a_target_exchanged_for_a_link_leads_nowhere_outside() {
         mounts.push(json!({ "destination": "/volume", "source": volume, "options": ["rbind", "rw"] }));
         for below in ["target", "target/sub", "target/sub/sub"] {
             let destination = format!("/volume/{below}");
-            mounts.push(json!({ "destination": destination, "type": "tmpfs", "source": "tmpfs" }));
+            mounts.push(json!({ "destination": destination, "type": "tmpfs", "source": "mine" }));
         }
     });
+    // Once without a race: exchanged before, and back.
+    for _ in 0..2 {
+        exchange(&volume);
+        assert_eq!(bundle.says(), "3\n");
+    }
     let stop = AtomicBool::new(false);
     let outputs: Vec<Output> = std::thread::scope(|scope| {
-        scope.spawn(|| exchange_until(&stop, &volume));
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                exchange(&volume);
+            }
+        });
         let outputs = (0..40).map(|_| bundle.run_here()).collect();
         stop.store(true, Ordering::Relaxed);
         outputs
@@ -155,7 +161,10 @@ fn a_target_exchanged_for_a_link_leads_nowhere_outside() {
     assert!(e2e::names(&victim).is_empty(), "something was made outside");
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!table.contains(victim.to_str().unwrap()), "{table}");
-    assert!(outputs.iter().any(|output| output.status.success()), "{outputs:?}");
+    let mut succeeded = outputs.iter().filter(|output| output.status.success()).peekable();
+    assert!(succeeded.peek().is_some(), "{outputs:?}");
+    // A mount that went outside would be missing inside.
+    succeeded.for_each(|output| assert_eq!(output.stdout, b"3\n", "{output:?}"));
 }
 
 /// What covers a masked file is looked at by descriptor and mounted from that: it is the null device or there is no
