@@ -13,8 +13,9 @@
 //! | two entries with one name | the later one; directories keep their content |
 
 use std::fs::File;
-use std::io::{BufRead, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 
 use oci::DiffId;
 use rustix::fs::{
@@ -28,6 +29,9 @@ use crate::metadata::{Metadata, set_opaque};
 use crate::tar::{Entry, EntryKind, TarReader, lossy};
 use crate::tree::{Tree, is_directory, split};
 use crate::{Limits, ahead};
+
+/// Zeros in a row that are worth a hole, in bytes.
+const HOLE: usize = 32 << 10;
 
 /// A layer that is complete but for what the layers below contribute.
 #[derive(Debug)]
@@ -289,17 +293,40 @@ fn create_file(parent: &OwnedFd, name: &[u8], mode: Mode) -> rustix::io::Result<
     openat(parent, name, flags, mode)
 }
 
-fn write_file<R: BufRead>(tar: &mut TarReader<R>, entry: &Entry, mut file: &File, path: &[u8]) -> Result<()> {
+fn write_file<R: BufRead>(tar: &mut TarReader<R>, entry: &Entry, file: &File, path: &[u8]) -> Result<()> {
     let message = || format!("cannot write {:?}", lossy(path));
     let mut end = 0;
     tar.copy_data(entry, |offset, bytes| {
-        if offset != end {
-            file.seek(SeekFrom::Start(offset)).context(message)?;
+        for (start, run) in data_runs(bytes) {
+            let at = offset + start as u64;
+            end = at + run.len() as u64;
+            file.write_all_at(run, at).context(message)?;
         }
-        end = offset + bytes.len() as u64;
-        file.write_all(bytes).context(message)
+        Ok(())
     })?;
     if end != entry.size { file.set_len(entry.size).context(message) } else { Ok(()) }
+}
+
+/// What is left of some bytes without long runs of zeros, which become holes: archives have holes written out. Each
+/// with its position.
+fn data_runs(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let zero = |at: &usize| bytes.get(*at..at + HOLE).is_some_and(is_zero);
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while zero(&at) {
+            at += HOLE;
+        }
+        let start = at;
+        while at < bytes.len() && !zero(&at) {
+            at = bytes.len().min(at + HOLE);
+        }
+        (start < at).then(|| (start, &bytes[start..at]))
+    })
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    // Most data tells by its first bytes; the rest is looked at in words.
+    bytes.chunks(64).all(|part| part.iter().fold(0, |sum, byte| sum | byte) == 0)
 }
 
 fn place_of(path: &[u8]) -> Result<Place> {

@@ -406,6 +406,25 @@ fn sparse_files_keep_their_holes() {
 }
 
 #[test]
+fn zeros_in_a_row_become_holes() {
+    let scratch = Scratch::new();
+    let dir = scratch.dir("fs");
+    let mut some = vec![0; 3 << 20];
+    for at in [5, 1 << 20, (3 << 20) - 1] {
+        some[at] = 1;
+    }
+    let cases = [("zeros", vec![0; 4 << 20]), ("some", some), ("few", vec![0; 100]), ("data", vec![1; 1 << 20])];
+    let add = |archive: Archive, (name, content): &(&str, Vec<u8>)| archive.file(name, content);
+    let applied = apply(&cases.iter().fold(Archive::new(), add).finish(), &dir, &[]).unwrap();
+    assert_eq!(applied.size, cases.iter().map(|(_, content)| content.len() as u64).sum::<u64>());
+    for (name, content) in &cases {
+        assert!(fs::read(dir.join(name)).unwrap() == *content, "{name}");
+    }
+    let used = |name: &str| meta(dir.join(name)).blocks() * 512;
+    assert!(used("zeros") < 256 << 10 && used("some") < 256 << 10, "{} {}", used("zeros"), used("some"));
+}
+
+#[test]
 fn malformed_and_oversized_archives_are_refused() {
     let scratch = Scratch::new();
     let whole = Archive::new().file("a", &[7; 1000]).dir("d", 0o755).finish();
