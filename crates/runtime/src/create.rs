@@ -14,6 +14,8 @@
 //! 11. start → *exec*
 //! 12. init: user, capabilities, filter, `execve`; the closing socket says that it worked
 //!
+//! A user namespace that is joined is entered by the child of 4, which then clones init beside itself and ends.
+//!
 //! With a user namespace the difference is only who may do what: `clone3` makes it first, so that it owns the other
 //! namespaces; init becomes its root after 5; nodes in `/dev` are mounts of the host's (6) instead of `mknod` (8).
 
@@ -184,8 +186,10 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
     let (channel, init_channel) = Channel::pair()?;
     let entrance = config.cgroup.entrance(&Subgroups::default())?;
     let into = entrance.clone_into.as_ref().map(AsFd::as_fd);
-    let cloned = clone3(plan.namespaces.clone, into).context(|| "cannot make the container's namespaces".into())?;
-    let (pid, pidfd) = match cloned {
+    let (joined_user, new) = (plan.namespaces.joined_user(), plan.namespaces.clone);
+    let cloned = clone3(if joined_user.is_some() { 0 } else { new }, into);
+    let cloned = cloned.context(|| "cannot make the container's namespaces".into())?;
+    let (mut pid, pidfd) = match cloned {
         Cloned::Child => {
             drop(channel);
             init::run(&plan, &entrance, init_channel)
@@ -195,6 +199,9 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
     drop(init_channel);
     let pidfd = undo.pidfd.insert(pidfd);
     drop(entrance);
+    if joined_user.is_some() {
+        pid = take_over(&channel, pidfd)?;
+    }
     // 5. id maps
     if plan.namespaces.new_user() {
         userns::write_maps(pid, plan.linux)?;
@@ -226,13 +233,27 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
             }
             Some(FromInit::Ready) => break,
             Some(FromInit::Failed(failure)) => return Err(failure.into()),
-            Some(FromInit::Listener(_)) => return Err(out_of_turn().into()),
+            Some(FromInit::Listener(_) | FromInit::Cloned(_)) => return Err(out_of_turn().into()),
             None => return Err(died(pidfd.as_fd(), config.cgroup).into()),
         }
     }
     let pidfd = undo.pidfd.take().ok_or_else(|| Error::new(Kind::Internal, "init has no handle"))?;
     undo.cgroup = None;
     Ok(Created { pid, pidfd, root, terminal, warnings, channel })
+}
+
+/// 4, with a user namespace that is joined: the child has entered it, so that it owns the new namespaces, and has cloned
+/// init into these. Buries the child; gives init's pid.
+fn take_over(channel: &Channel, pidfd: &mut OwnedFd) -> std::result::Result<i32, CreateError> {
+    let init = match channel.receive_from_init()? {
+        Some(FromInit::Cloned(init)) => init,
+        Some(FromInit::Failed(failure)) => return Err(failure.into()),
+        _ => return Err(out_of_turn().into()),
+    };
+    let child = std::mem::replace(pidfd, init);
+    rustix::process::waitid(rustix::process::WaitId::PidFd(child.as_fd()), rustix::process::WaitIdOptions::EXITED)
+        .context(|| "cannot wait for the container's first process".into())?;
+    Ok(sys::process::pid_of(&*pidfd).context(|| "cannot tell the pid of init".into())?)
 }
 
 impl Created {
@@ -289,7 +310,7 @@ fn decide<'a>(config: &'a Config<'a>) -> Result<Plan<'a>> {
     let own_dev =
         !mounts.iter().any(|m| m.target == Path::new("/dev") && matches!(m.source, mounts::Source::Host { .. }));
     let mut devices = if own_dev { devices::plan(linux) } else { linux.devices.clone() };
-    if namespaces.new_user() {
+    if namespaces.own_user() {
         mounts.extend(devices::as_mounts(&devices));
         devices.clear();
     }

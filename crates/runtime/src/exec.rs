@@ -119,7 +119,9 @@ pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
                 pass_on(config, &executed, number)?;
                 channel.send_to_init(&ToInit::Heard)?;
             }
-            Some(FromInit::Mounted) => return Err(Error::new(Kind::Internal, "a process mounted something").into()),
+            Some(FromInit::Mounted | FromInit::Cloned(_)) => {
+                return Err(Error::new(Kind::Internal, "a process mounted something").into());
+            }
             None => return Ok(executed),
         }
     }

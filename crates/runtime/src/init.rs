@@ -8,10 +8,11 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use stdx::{Context, Error, Kind, Result};
-use sys::mount;
+use sys::clone::{Cloned, clone_sibling};
 use sys::proc::Procfs;
 use sys::pty::Pty;
 use sys::root::Root;
+use sys::{mount, namespace};
 
 use crate::cgroup::Entrance;
 use crate::create::{Plan, Stdio};
@@ -33,6 +34,9 @@ pub(crate) fn run(plan: &Plan<'_>, entrance: &Entrance, mut channel: Channel) ->
 fn steps(plan: &Plan<'_>, entrance: &Entrance, channel: &mut Channel) -> std::result::Result<Infallible, Failure> {
     // 4. before anything else that could be counted or limited
     entrance.enter()?;
+    if let Some(user) = plan.namespaces.joined_user() {
+        clone_in_user_namespace(user, plan.namespaces.clone, channel)?;
+    }
     // 5. wait until the creator has mapped the ids
     expect(channel, |message| matches!(message, ToInit::Mapped))?;
     // 7. the other namespaces, a session of our own
@@ -64,6 +68,26 @@ fn steps(plan: &Plan<'_>, entrance: &Entrance, channel: &mut Channel) -> std::re
     launch.become_program(&found, channel)
 }
 
+/// Step 4. Returns in the process that is init from here on, in new namespaces which the user namespace owns.
+fn clone_in_user_namespace(user: &OwnedFd, new: u64, channel: &Channel) -> Result<()> {
+    namespace::enter(user.as_fd(), namespace::flag::USER).context(|| "cannot join the User namespace".into())?;
+    become_root()?;
+    match clone_sibling(new).context(|| "cannot make the container's namespaces".into())? {
+        Cloned::Child => Ok(()),
+        Cloned::Parent { pidfd, .. } => {
+            channel.send_from_init(&FromInit::Cloned(pidfd))?;
+            sys::process::exit_now(0)
+        }
+    }
+}
+
+fn become_root() -> Result<()> {
+    sys::process::set_groups(&[])
+        .and_then(|()| sys::process::set_gid(0))
+        .and_then(|()| sys::process::set_uid(0))
+        .context(|| "cannot become root of the user namespace".into())
+}
+
 fn expect(channel: &Channel, wanted: impl Fn(&ToInit) -> bool) -> Result<()> {
     match channel.receive_to_init()? {
         Some(message) if wanted(&message) => Ok(()),
@@ -75,10 +99,7 @@ fn expect(channel: &Channel, wanted: impl Fn(&ToInit) -> bool) -> Result<()> {
 fn enter_namespaces(plan: &Plan<'_>) -> Result<()> {
     plan.namespaces.enter_in_init()?;
     if plan.namespaces.new_user() {
-        sys::process::set_groups(&[])
-            .and_then(|()| sys::process::set_gid(0))
-            .and_then(|()| sys::process::set_uid(0))
-            .context(|| "cannot become root of the user namespace".into())?;
+        become_root()?;
     }
     rustix::process::setsid().context(|| "cannot start a session".into())?;
     keyring::join(plan.config.keyring.as_deref())?;

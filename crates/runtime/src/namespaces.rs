@@ -2,7 +2,7 @@
 //!
 //! | kind | new | joined |
 //! |---|---|---|
-//! | user, mount, network, uts, ipc, pid | by `clone3`, the user namespace first, so that it owns the others | by init, before it mounts; pid by the creator, for its child |
+//! | user, mount, network, uts, ipc, pid | by `clone3`, the user namespace first, so that it owns the others | by init, before it mounts; pid by the creator, for its child; user by a child that clones init, so that it owns the new ones |
 //! | cgroup | by init, once it is in its groups: they become the root of its view | by init |
 //! | time | by the creator, for its child, since offsets can be written only while nobody is inside | by the creator |
 
@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     /// The creator makes a time namespace for its child.
     new_time: bool,
     offsets: TimeOffsets,
+    /// Entered before init is cloned.
+    user: Option<OwnedFd>,
     /// Entered by the creator before it clones.
     creator_joins: Vec<(OwnedFd, NamespaceType)>,
     /// Entered by init.
@@ -67,6 +69,10 @@ impl Plan {
             };
             let file = File::open(path).context(|| format!("cannot open namespace {path:?}"))?;
             let joins = match wanted.typ {
+                NamespaceType::User => {
+                    plan.user = Some(file.into());
+                    continue;
+                }
                 NamespaceType::Pid | NamespaceType::Time => &mut plan.creator_joins,
                 _ => &mut plan.init_joins,
             };
@@ -78,8 +84,6 @@ impl Plan {
         if plan.offsets != TimeOffsets::default() && !plan.new_time {
             return Err(Error::invalid("clock offsets need a new time namespace"));
         }
-        // A user namespace is entered first: it gives the right to enter what it owns.
-        plan.init_joins.sort_by_key(|(_, kind)| *kind != NamespaceType::User);
         Ok(plan)
     }
 
@@ -90,7 +94,12 @@ impl Plan {
 
     /// The user namespace that the container joins.
     pub(crate) fn joined_user(&self) -> Option<&OwnedFd> {
-        self.init_joins.iter().find(|(_, kind)| *kind == NamespaceType::User).map(|(fd, _)| fd)
+        self.user.as_ref()
+    }
+
+    /// Whether the container is in a user namespace of its own, new or joined.
+    pub(crate) fn own_user(&self) -> bool {
+        self.new_user() || self.user.is_some()
     }
 
     /// The container's network namespace, if it has one of its own; `pid` is its init.

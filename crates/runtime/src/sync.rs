@@ -30,6 +30,8 @@ pub(crate) enum ToInit {
 /// From init to the creator.
 #[derive(Debug)]
 pub(crate) enum FromInit {
+    /// Step 4: init is another process than was cloned, which has ended.
+    Cloned(OwnedFd),
     /// Something was asked for that cannot be had here, and the container runs without.
     Warning(String),
     /// Step 8: everything is mounted; waiting for [`ToInit::Hooked`]. Only said if there are hooks.
@@ -182,6 +184,7 @@ impl Channel {
         match message {
             FromInit::Warning(warning) => text(b"w", warning),
             FromInit::Terminal(master) => self.send(b"c", &[master.as_fd()]),
+            FromInit::Cloned(pidfd) => self.send(b"p", &[pidfd.as_fd()]),
             FromInit::Mounted => self.send(b"m", &[]),
             FromInit::Ready => self.send(b"r", &[]),
             FromInit::Listener(number) => {
@@ -201,6 +204,7 @@ impl Channel {
         Ok(match bytes.as_slice() {
             [b'w', warning @ ..] => Some(FromInit::Warning(text(warning))),
             [b'c'] => fds.into_iter().next().map(FromInit::Terminal),
+            [b'p'] => fds.into_iter().next().map(FromInit::Cloned),
             [b'm'] => Some(FromInit::Mounted),
             [b'r'] => Some(FromInit::Ready),
             [b'l', number @ ..] => number.try_into().ok().map(|n| FromInit::Listener(i32::from_ne_bytes(n))),

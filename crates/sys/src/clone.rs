@@ -41,15 +41,24 @@ struct CloneArgs {
 /// would never be released in it. That is asserted, because forgetting it shows as a rare deadlock.
 pub fn clone3(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-    assert!(single_threaded(), "clone3 from a process with several threads");
-    let mut pidfd: libc::c_int = -1;
-    let mut args = CloneArgs {
-        flags: namespaces | libc::CLONE_PIDFD as u64 | if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 },
-        pidfd: std::ptr::from_mut(&mut pidfd) as u64,
+    clone_with(CloneArgs {
+        flags: namespaces | if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 },
         exit_signal: libc::SIGCHLD as u64,
         cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
         ..CloneArgs::default()
-    };
+    })
+}
+
+/// As [`clone3`], but the new process is a child of the caller's parent, as the caller is.
+pub fn clone_sibling(namespaces: u64) -> Result<Cloned> {
+    clone_with(CloneArgs { flags: namespaces | libc::CLONE_PARENT as u64, ..CloneArgs::default() })
+}
+
+fn clone_with(mut args: CloneArgs) -> Result<Cloned> {
+    assert!(single_threaded(), "clone3 from a process with several threads");
+    let mut pidfd: libc::c_int = -1;
+    args.flags |= libc::CLONE_PIDFD as u64;
+    args.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
     // SAFETY: `args` is a valid `struct clone_args` of the given size, without CLONE_VM and with no new stack: the child
     // runs on a copy of this one, as after fork. The pidfd pointer outlives the call.
     let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) })?;

@@ -28,6 +28,14 @@ pub fn kill_pidfd(pidfd: impl AsFd, signal: i32) -> Result<()> {
     check(result).map(drop)
 }
 
+/// The process a pidfd stands for, as this process's procfs numbers it.
+pub fn pid_of(pidfd: impl AsFd) -> Result<i32> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd());
+    let text = std::fs::read_to_string(path).map_err(|error| crate::proc::errno_of(&error))?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    pid.filter(|&pid| pid > 0).ok_or(crate::Errno::SRCH)
+}
+
 /// A copy of the descriptor that the process a pidfd stands for has under `number`; close-on-exec. Needs the right to
 /// trace that process.
 pub fn descriptor_of(pidfd: impl AsFd, number: i32) -> Result<OwnedFd> {

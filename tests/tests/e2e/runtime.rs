@@ -7,6 +7,7 @@ mod kill;
 mod linux;
 mod list;
 mod mounts;
+mod namespaces;
 mod pivot;
 mod seccomp;
 
