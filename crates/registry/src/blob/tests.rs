@@ -30,6 +30,9 @@ fn a_blob_comes_whole_and_from_any_offset() {
         assert!(read(&mut reader).unwrap() == content[offset..], "from {offset}");
         assert_eq!((reader.position(), reader.resumed_at()), (SIZE as u64, &[][..]));
     }
+    // Compressed on its way, it would be another length.
+    let asked = server.asked("GET", "/blobs/");
+    assert!(asked.iter().all(|asked| asked.header("accept-encoding") == Some("identity")), "{asked:?}");
     assert_eq!(pull(&server).blob(&descriptor, SIZE as u64 + 1).unwrap_err().kind(), Kind::Invalid);
     let empty = server.put_blob(NAME, b"");
     assert!(read(&mut pull(&server).blob(&empty, 0).unwrap()).unwrap().is_empty());
@@ -122,6 +125,7 @@ fn a_registry_that_goes_away_and_comes_back_not_at_all_ends_it() {
     let descriptor = server.put_blob(NAME, &bytes(SIZE));
     server.fail("GET", "/blobs/", Fault::Stall(1000));
     let mut reader = pull(&server).blob(&descriptor, 0).unwrap();
+    reader.read_exact(&mut [0; 1000]).unwrap();
     drop(server);
     let error = read(&mut reader).unwrap_err().to_string();
     assert!(error.contains("beyond byte 1000"), "{error}");

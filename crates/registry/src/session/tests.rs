@@ -186,6 +186,9 @@ fn a_mirror_that_fails_is_told_and_one_that_is_gone_is_asked_once() {
     );
     assert!(notes[1].contains("failed to give manifest"), "{notes:?}");
     assert_eq!(broken.asked("GET", "/manifests/").len(), 2);
+    let given_up: Vec<bool> =
+        client.context.endpoints(&registry.host()).unwrap().iter().map(|endpoint| endpoint.is_gone()).collect();
+    assert_eq!(given_up, [true, false, false]);
 }
 
 #[test]
