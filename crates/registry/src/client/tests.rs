@@ -17,7 +17,7 @@ fn a_registry_answers_and_another_thing_does_not() {
     let error = client(&quick()).ping(&server.host()).unwrap_err().to_string();
     assert!(error.contains("has no version 2 of the protocol"), "{error}");
     // What a server says to plain HTTP that wants TLS, which failed.
-    server.fail("GET", "/v2/", Fault::status(400));
+    server.fail_times(9, "GET", "/v2/", Fault::status(400));
     let error = client(&quick()).ping(&server.host()).unwrap_err().to_string();
     assert!(error.starts_with("cannot reach"), "{error}");
     let gone = server.host();
