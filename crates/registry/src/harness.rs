@@ -29,7 +29,7 @@ pub(crate) fn quick() -> Config {
 
 /// The same, and little patience with streams that stand still.
 pub(crate) fn impatient() -> Config {
-    Config { stall_timeout: Duration::from_millis(150), ..quick() }
+    Config { stall_timeout: Duration::from_millis(600), ..quick() }
 }
 
 pub(crate) fn client(config: &Config) -> Client {
