@@ -134,9 +134,13 @@ impl Upload<'_> {
                 self.cancel(&session);
                 return Err(failure.error);
             }
-            let Some(pause) = retry.next(failure.again) else { return Err(self.gave_up(&retry, failure)) };
-            thread::sleep(pause);
-            (session, offset) = self.resume(session)?;
+            match self.recover(&session, failure, &mut retry)? {
+                Some(recovered) => (session, offset) = recovered,
+                None => {
+                    self.tell(self.descriptor.size);
+                    return Ok(());
+                }
+            }
             if offset > best {
                 best = offset;
                 retry = Retry::new(&self.repository.context.config);
@@ -198,23 +202,40 @@ impl Upload<'_> {
         }
     }
 
-    /// Asks how much of an upload arrived; where the registry has forgotten it, or does not say, another one begins.
-    fn resume(&self, session: Session) -> Result<(Session, u64), Failure> {
+    /// Waits and finds out where to go on, as often as it is worth it: `None` if there is nothing left to do.
+    fn recover(&self, session: &Session, failure: Failure, retry: &mut Retry) -> Result<Option<(Session, u64)>> {
+        let mut failure = failure;
+        loop {
+            let Some(pause) = retry.next(failure.again) else { return Err(self.gave_up(retry, failure)) };
+            thread::sleep(pause);
+            match self.resume(session) {
+                Ok(recovered) => return Ok(recovered),
+                Err(next) => failure = next,
+            }
+        }
+    }
+
+    /// Asks how much of an upload arrived. The registry may have forgotten it because it was whole; otherwise, and where
+    /// it does not say how much, another one begins.
+    fn resume(&self, session: &Session) -> Result<Option<(Session, u64)>, Failure> {
         let target = Target::Url(session.location.clone());
         let mut question = Question::new(Method::GET, target, &self.repository.scope);
-        let context = &self.repository.context;
-        let response = match ask(context, self.endpoint, &self.deed, &mut question, &[200, 202, 204]) {
-            Ok(response) => response,
-            Err(failure) if failure.again == Again::Never => return Ok((self.begin()?, 0)),
-            Err(failure) => return Err(failure),
-        };
+        let response = self.endpoint.exchange(&self.repository.context, &mut question)?;
+        if !matches!(response.status, 200 | 202 | 204) {
+            let failure = error::refusal(&self.endpoint.who(), &self.deed, response);
+            return match failure.again {
+                Again::Never if self.repository.has_blob(self.descriptor.digest)? => Ok(None),
+                Again::Never => Ok(Some((self.begin()?, 0))),
+                _ => Err(failure),
+            };
+        }
         let arrived = response.head.header("range").and_then(arrived).filter(|count| *count <= self.descriptor.size);
         match arrived {
             Some(count) if count > 0 => {
-                let location = self.location(&response)?.unwrap_or(session.location);
-                Ok((Session { location, ..session }, count))
+                let location = self.location(&response)?.unwrap_or_else(|| session.location.clone());
+                Ok(Some((Session { location, smallest_chunk: session.smallest_chunk }, count)))
             }
-            _ => Ok((self.begin()?, 0)),
+            _ => Ok(Some((self.begin()?, 0))),
         }
     }
 

@@ -140,6 +140,29 @@ fn an_upload_that_the_registry_forgot_begins_again() {
 }
 
 #[test]
+fn an_upload_whose_confirmation_was_lost_is_not_sent_again() {
+    let server = Server::start();
+    for size in [1000, LARGE] {
+        let sent = Sent::new(size);
+        server.fail("PUT", "", Fault::Drop);
+        assert_eq!(sent.to(&push(&server), None).unwrap(), Pushed::Uploaded);
+        assert_eq!(sent.opened(), [0], "{size}");
+        assert!(sent.is_at(&server));
+    }
+}
+
+#[test]
+fn a_registry_that_does_not_say_how_much_it_has_is_asked_again() {
+    let server = Server::start();
+    let sent = Sent::new(LARGE);
+    server.fail("PATCH", "", Fault::CutUpload(5_000_000));
+    server.fail("GET", "/uploads/", Fault::status(503));
+    server.fail("GET", "/uploads/", Fault::Drop);
+    sent.to(&push(&server), None).unwrap();
+    assert_eq!(sent.opened(), [0, 5_000_000]);
+}
+
+#[test]
 fn a_registry_that_confirms_late_or_not_at_all() {
     let server = Server::start();
     let sent = Sent::new(LARGE);
