@@ -202,25 +202,12 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
     if joined_user.is_some() {
         pid = take_over(&channel, pidfd)?;
     }
-    // 5. id maps
-    if plan.namespaces.new_user() {
-        userns::write_maps(pid, plan.linux)?;
-    }
-    set_oom_score(pid, plan.process, &mut warnings)?;
-    if !plan.linux.net_devices.is_empty() {
-        let network =
-            plan.namespaces.network(pid)?.ok_or_else(|| Error::new(Kind::Internal, "no network namespace"))?;
-        net_devices::move_all(&plan.linux.net_devices, &network)?;
-    }
-    channel.send_to_init(&ToInit::Mapped)?;
-    // 6. the root and the host's trees
-    let user_namespace = plan.namespaces.new_user().then(|| userns::of(pid)).transpose()?;
-    let user_namespace = user_namespace.as_ref().or(plan.namespaces.joined_user());
-    let root = rootfs::open(config.root, plan.linux, user_namespace)?;
-    let mut trees = vec![root.try_clone().context(|| "cannot hold the root filesystem".into())?];
-    trees.extend(mounts::open_host_trees(&plan.mounts, user_namespace)?);
-    channel.send_to_init(&ToInit::Trees(trees))?;
-    channel.send_to_init(&ToInit::TreesEnd)?;
+    // 5, 6. what the creator gives
+    let root = match equip(&plan, pid, &channel, &mut warnings) {
+        Ok(root) => root,
+        // Whoever is gone has said why, and that is what led here.
+        Err(error) => return Err(last_words(&channel).map_or_else(|| error.into(), CreateError::from)),
+    };
     // 7–10. init
     let mut terminal = None;
     loop {
@@ -240,6 +227,44 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
     let pidfd = undo.pidfd.take().ok_or_else(|| Error::new(Kind::Internal, "init has no handle"))?;
     undo.cgroup = None;
     Ok(Created { pid, pidfd, root, terminal, warnings, channel })
+}
+
+/// 5 and 6. Gives the root's mount.
+fn equip(plan: &Plan<'_>, pid: i32, channel: &Channel, warnings: &mut Vec<String>) -> Result<OwnedFd> {
+    // 5. id maps
+    if plan.namespaces.new_user() {
+        userns::write_maps(pid, plan.linux)?;
+    }
+    set_oom_score(pid, plan.process, warnings)?;
+    if !plan.linux.net_devices.is_empty() {
+        let network =
+            plan.namespaces.network(pid)?.ok_or_else(|| Error::new(Kind::Internal, "no network namespace"))?;
+        net_devices::move_all(&plan.linux.net_devices, &network)?;
+    }
+    channel.send_to_init(&ToInit::Mapped)?;
+    // 6. the root and the host's trees
+    let user_namespace = plan.namespaces.new_user().then(|| userns::of(pid)).transpose()?;
+    let user_namespace = user_namespace.as_ref().or(plan.namespaces.joined_user());
+    let root = rootfs::open(plan.config.root, plan.linux, user_namespace)?;
+    let mut trees = vec![root.try_clone().context(|| "cannot hold the root filesystem".into())?];
+    trees.extend(mounts::open_host_trees(&plan.mounts, user_namespace)?);
+    channel.send_to_init(&ToInit::Trees(trees))?;
+    channel.send_to_init(&ToInit::TreesEnd)?;
+    Ok(root)
+}
+
+/// Why init has ended, if it has and said so.
+fn last_words(channel: &Channel) -> Option<Failure> {
+    if !channel.is_closed() {
+        return None;
+    }
+    loop {
+        match channel.receive_from_init() {
+            Ok(Some(FromInit::Failed(failure))) => return Some(failure),
+            Ok(Some(_)) => {}
+            _ => return None,
+        }
+    }
 }
 
 /// 4, with a user namespace that is joined: the child has entered it, so that it owns the new namespaces, and has cloned

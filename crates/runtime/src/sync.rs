@@ -217,8 +217,12 @@ impl Channel {
 
     fn receive(&self) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
         let mut buffer = vec![0; MAX_MESSAGE];
-        match socket::receive(&self.0, &mut buffer) {
-            // The other end died with our messages unread.
+        // The other end died with our messages unread: that is told once, before what it has said itself.
+        let received = match socket::receive(&self.0, &mut buffer) {
+            Err(sys::Errno::CONNRESET) => socket::receive(&self.0, &mut buffer),
+            received => received,
+        };
+        match received {
             Err(sys::Errno::CONNRESET) => Ok((Vec::new(), Vec::new())),
             result => {
                 let (len, fds) = result.context(|| "cannot hear the other side of the container's start".into())?;
@@ -244,5 +248,17 @@ mod tests {
         }
         drop(init);
         assert!(creator.receive_from_init().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_failure_is_heard_although_the_other_side_heard_nothing() {
+        let (creator, init) = Channel::pair().unwrap();
+        creator.send_to_init(&ToInit::Mapped).unwrap();
+        let failure = Failure { kind: FailureKind::Setup(Kind::Denied), message: "cannot x".into() };
+        init.send_from_init(&FromInit::Failed(failure)).unwrap();
+        drop(init);
+        assert!(creator.send_to_init(&ToInit::TreesEnd).is_err() && creator.is_closed());
+        let Some(FromInit::Failed(failure)) = creator.receive_from_init().unwrap() else { panic!("not a failure") };
+        assert_eq!(failure.message, "cannot x");
     }
 }
