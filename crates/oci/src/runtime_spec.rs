@@ -1,4 +1,4 @@
-//! The runtime specification's `config.json` and `state.json` as types: version 1.2 and what 1.3 adds for Linux.
+//! The runtime specification's `config.json` and `state.json` as types: version 1.3, for Linux.
 //!
 //! Field names are the specification's in snake case; the section of each type is named in its documentation.
 //! What may be absent is an `Option`; where absent and empty mean the same it is a plain list or map, left out of the
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The version of the specification these types follow, as written into new files.
-pub const VERSION: &str = "1.2.1";
+pub const VERSION: &str = "1.3.0";
 
 /// A whole `config.json` (config.md).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -295,6 +295,19 @@ pub enum MemoryPolicyMode {
     Local,
 }
 
+impl MemoryPolicyMode {
+    /// Every word there is, for `features`.
+    pub const ALL: &[Self] = &[
+        Self::Default,
+        Self::Bind,
+        Self::Interleave,
+        Self::WeightedInterleave,
+        Self::Preferred,
+        Self::PreferredMany,
+        Self::Local,
+    ];
+}
+
 /// A flag of a [`MemoryPolicy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum MemoryPolicyFlag {
@@ -304,6 +317,11 @@ pub enum MemoryPolicyFlag {
     RelativeNodes,
     #[serde(rename = "MPOL_F_STATIC_NODES")]
     StaticNodes,
+}
+
+impl MemoryPolicyFlag {
+    /// Every word there is, for `features`.
+    pub const ALL: &[Self] = &[Self::NumaBalancing, Self::RelativeNodes, Self::StaticNodes];
 }
 
 /// The execution domain, `personality(2)` (config-linux.md, "Personality").

@@ -20,12 +20,13 @@ mod systemd;
 mod v1;
 mod v2;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use oci::runtime_spec::Resources;
+use oci::runtime_spec::{Rdma, Resources};
 use stdx::{Context, Error, Result};
 
 pub use layout::{Hierarchy, Layout};
@@ -123,6 +124,21 @@ pub fn check(path: &str) -> Result<()> {
     if systemd::Scope::parse(path)?.is_some() { Ok(()) } else { relative(path).map(drop) }
 }
 
+/// A line of `rdma.max` for each device (config-linux.md, "RDMA").
+fn rdma_lines(devices: &BTreeMap<String, Rdma>) -> Result<Vec<String>> {
+    let line = |(device, limit): (&String, &Rdma)| {
+        let limits = [("hca_handle", limit.hca_handles), ("hca_object", limit.hca_objects)];
+        let limits: Vec<String> = limits.iter().filter_map(|(key, n)| Some(format!("{key}={}", (*n)?))).collect();
+        if limits.is_empty() || device.contains(char::is_whitespace) {
+            return Err(Error::invalid(format!(
+                "the limit of RDMA device \"{device}\" names neither handles nor objects"
+            )));
+        }
+        Ok(format!("{device} {}", limits.join(" ")))
+    };
+    devices.iter().map(line).collect()
+}
+
 fn relative(path: &str) -> Result<&Path> {
     let relative = Path::new(path.trim_start_matches('/'));
     let plain = relative.components().all(|component| matches!(component, std::path::Component::Normal(_)));
@@ -150,5 +166,21 @@ pub fn at(path: &str) -> Result<Box<dyn Cgroup>> {
         (true, Some(root)) => Ok(Box::new(v2::V2::new(root, relative))),
         (true, None) => Err(Error::unsupported("no cgroup hierarchy is mounted")
             .hint("mount cgroup2 on /sys/fs/cgroup; a helper that changed the network namespace may have hidden it")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rdma_limits_name_what_they_limit() {
+        let limits = |handles, objects| {
+            let limit = Rdma { hca_handles: handles, hca_objects: objects };
+            rdma_lines(&BTreeMap::from([("mlx5_1".to_owned(), limit)]))
+        };
+        assert_eq!(limits(Some(3), Some(10)).unwrap(), ["mlx5_1 hca_handle=3 hca_object=10"]);
+        assert_eq!(limits(None, Some(0)).unwrap(), ["mlx5_1 hca_object=0"]);
+        assert!(limits(None, None).is_err());
     }
 }

@@ -24,6 +24,7 @@ use stdx::{Context, Error, Kind, Result};
 use crate::cgroup::{self, Cgroup};
 use crate::create::{CreateError, start_at};
 use crate::listener::Filtered;
+use crate::resctrl::Class;
 
 pub use create::{CreateOptions, create};
 pub use exec::{ExecOptions, exec};
@@ -111,6 +112,12 @@ impl Container {
     /// Its control groups.
     pub fn cgroup(&self) -> Result<Box<dyn Cgroup>> {
         cgroup::at(&self.cgroup)
+    }
+
+    /// Its class of service, if it has one.
+    fn class(&self) -> Result<Option<Class<'_>>> {
+        let config = self.config.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
+        config.map(|config| Class::new(&self.id, config)).transpose()
     }
 
     /// Whether that very init is still there and has not ended.
@@ -249,6 +256,9 @@ impl Container {
         // What outlived an init without a pid namespace of its own.
         let _ = cgroup.kill();
         cgroup.remove()?;
+        if let Some(class) = self.class()? {
+            class.remove()?;
+        }
         self.run_poststop_hooks();
         fs::remove_dir_all(&self.dir).context(|| format!("cannot remove {:?}", self.dir))
     }

@@ -25,6 +25,7 @@ mod mounts;
 mod namespaces;
 mod net_devices;
 mod process;
+mod resctrl;
 mod rootfs;
 mod scheduling;
 mod sync;

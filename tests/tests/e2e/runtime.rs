@@ -2,6 +2,7 @@
 
 mod escapes;
 mod exec;
+mod features;
 mod keyring;
 mod kill;
 mod linux;
@@ -273,11 +274,20 @@ fn what_is_not_done_is_refused_by_name() {
     let tare = Tare::empty();
     let bundle = Bundle::new(&tare, "true");
     bundle.change(|config| config["linux"]["intelRdt"] = serde_json::json!({ "closID": "x" }));
-    bundle.is_refused("intelRdt");
+    bundle.is_refused("linux.intelRdt: no resctrl filesystem is mounted");
     bundle.change(|config| drop(config["linux"]["intelRdt"].take()));
     bundle.change(|config| config["linux"]["mountLabel"] = "a:b:c:d".into());
     bundle.is_refused("linux.mountLabel \"a:b:c:d\"");
-    bundle.fails(&["checkpoint", &bundle.id], "not supported");
+    bundle.change(|config| drop(config["linux"]["mountLabel"].take()));
+    bundle.change(|config| {
+        config["linux"]["resources"] = serde_json::json!({ "rdma": { "mlx5_1": { "hcaHandles": 3 } } });
+    });
+    bundle.is_refused("rdma");
+    bundle.change(|config| config["linux"]["resources"] = serde_json::json!({ "unified": { "no.such.setting": "1" } }));
+    bundle.is_refused("no.such.setting");
+    for command in ["checkpoint", "restore"] {
+        bundle.fails(&[command, &bundle.id], "not supported");
+    }
     bundle.fails(&["create", "--bundle", "/nowhere", "../evil"], "/nowhere");
     assert!(!Path::new("/nowhere").exists());
 }

@@ -77,6 +77,21 @@ pub enum SeccompAction {
     Notify,
 }
 
+impl SeccompAction {
+    /// Every word there is, for `features`.
+    pub const ALL: &[Self] = &[
+        Self::Kill,
+        Self::KillProcess,
+        Self::KillThread,
+        Self::Trap,
+        Self::Errno,
+        Self::Trace,
+        Self::Allow,
+        Self::Log,
+        Self::Notify,
+    ];
+}
+
 /// How [`SeccompArg::value`] is compared, unsigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SeccompOperator {
@@ -96,6 +111,19 @@ pub enum SeccompOperator {
     MaskedEqual,
 }
 
+impl SeccompOperator {
+    /// Every word there is, for `features`.
+    pub const ALL: &[Self] = &[
+        Self::NotEqual,
+        Self::Less,
+        Self::LessOrEqual,
+        Self::Equal,
+        Self::GreaterOrEqual,
+        Self::Greater,
+        Self::MaskedEqual,
+    ];
+}
+
 /// A flag of `seccomp(2)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SeccompFlag {
@@ -107,6 +135,11 @@ pub enum SeccompFlag {
     SpecAllow,
     #[serde(rename = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")]
     WaitKillableRecv,
+}
+
+impl SeccompFlag {
+    /// Every word there is, for `features`.
+    pub const ALL: &[Self] = &[Self::Tsync, Self::Log, Self::SpecAllow, Self::WaitKillableRecv];
 }
 
 /// A system call convention, by libseccomp's name.
@@ -158,6 +191,35 @@ pub enum SeccompArch {
     Parisc64,
     #[serde(rename = "SCMP_ARCH_RISCV64")]
     Riscv64,
+}
+
+impl SeccompArch {
+    /// Every word there is, for `features`.
+    pub const ALL: &[Self] = &[
+        Self::X86,
+        Self::X86_64,
+        Self::X32,
+        Self::Arm,
+        Self::Aarch64,
+        Self::LoongArch64,
+        Self::M68k,
+        Self::Mips,
+        Self::Mips64,
+        Self::Mips64N32,
+        Self::Mipsel,
+        Self::Mipsel64,
+        Self::Mipsel64N32,
+        Self::Ppc,
+        Self::Ppc64,
+        Self::Ppc64Le,
+        Self::S390,
+        Self::S390x,
+        Self::Sh,
+        Self::Sheb,
+        Self::Parisc,
+        Self::Parisc64,
+        Self::Riscv64,
+    ];
 }
 
 fn is_zero(value: &u64) -> bool {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use oci::runtime_spec::{BlockIo, Cpu, DeviceRule, Memory, Resources};
 use stdx::{Context, Error, Result};
 
-use super::{Cgroup, Entrance, Hierarchy, Stats, Subgroups, View, devices, file};
+use super::{Cgroup, Entrance, Hierarchy, Stats, Subgroups, View, devices, file, rdma_lines};
 
 /// How long a group may take to freeze before that counts as a failure.
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,8 +77,18 @@ impl V1 {
             self.set_block_io(block_io, &mut warnings)?;
         }
         for limit in &resources.hugepage_limits {
-            let name = format!("hugetlb.{}.limit_in_bytes", limit.page_size);
-            file::write(&self.need("hugetlb")?, &name, &limit.limit.to_string())?;
+            let dir = self.need("hugetlb")?;
+            file::write(&dir, &format!("hugetlb.{}.limit_in_bytes", limit.page_size), &limit.limit.to_string())?;
+            let reserved = format!("hugetlb.{}.rsvd.limit_in_bytes", limit.page_size);
+            if file::exists(&dir, &reserved) {
+                file::write(&dir, &reserved, &limit.limit.to_string())?;
+            }
+        }
+        for line in rdma_lines(&resources.rdma)? {
+            file::write(&self.need("rdma")?, "rdma.max", &line)?;
+        }
+        if let Some(name) = resources.unified.keys().next() {
+            return Err(Error::unsupported(format!("cannot set {name}: unified settings exist in cgroup v2 only")));
         }
         if let Some(network) = &resources.network {
             if let Some(class) = network.class_id {

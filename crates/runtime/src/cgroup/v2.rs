@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use oci::runtime_spec::{BlockIo, Cpu, DeviceRule, Memory, Resources};
 use stdx::{Context, Error, Kind, Result};
 
-use super::{Cgroup, Entrance, Stats, Subgroups, View, devices, file};
+use super::{Cgroup, Entrance, Stats, Subgroups, View, devices, file, rdma_lines};
 
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
 const WANTED: [&str; 8] = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"];
@@ -65,6 +65,13 @@ impl V2 {
         }
         for limit in &resources.hugepage_limits {
             file::write(&dir, &format!("hugetlb.{}.max", limit.page_size), &limit.limit.to_string())?;
+            let reserved = format!("hugetlb.{}.rsvd.max", limit.page_size);
+            if file::exists(&dir, &reserved) {
+                file::write(&dir, &reserved, &limit.limit.to_string())?;
+            }
+        }
+        for line in rdma_lines(&resources.rdma)? {
+            file::write(&dir, "rdma.max", &line)?;
         }
         if resources.network.is_some() {
             return Err(Error::unsupported("network classes and priorities exist in cgroup v1 only"));

@@ -15,6 +15,7 @@ use sys::socket::{SocketType, listen_in};
 use super::{Container, START_SOCKET, check_id};
 use crate::bundle::Bundle;
 use crate::create::{Config, CreateError, Created, Stdio};
+use crate::resctrl::Class;
 use crate::{cgroup, keyring};
 
 /// How to create a container.
@@ -43,7 +44,7 @@ pub fn create(
     options: CreateOptions,
 ) -> std::result::Result<(Container, Created), CreateError> {
     check_id(&options.id)?;
-    refuse(&bundle.spec)?;
+    check_version(&bundle.spec.oci_version)?;
     let dir = root.join(&options.id);
     make_root(root)?;
     match fs::DirBuilder::new().mode(0o700).create(&dir) {
@@ -56,6 +57,19 @@ pub fn create(
         // The error that led here is the one to report.
         let _ = fs::remove_dir_all(&dir);
     })
+}
+
+/// A configuration of another major version may mean something else by the same words (config.md, "Specification version").
+fn check_version(version: &str) -> Result<()> {
+    let mut numbers = version.split(['.', '-', '+']).map(str::parse::<u64>);
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(Ok(1)), Some(Ok(_)), Some(Ok(_))) => Ok(()),
+        (Some(Ok(_)), Some(Ok(_)), Some(Ok(_))) => {
+            Err(Error::unsupported(format!("configurations of version {version} are not supported"))
+                .hint("1.0.0 to 1.3.0 are"))
+        }
+        _ => Err(Error::invalid(format!("invalid ociVersion \"{version}\""))),
+    }
 }
 
 fn make_root(root: &Path) -> Result<()> {
@@ -72,6 +86,9 @@ fn create_in(
         false => cgroup_path(&bundle.spec, &options.id)?,
     };
     let cgroup = cgroup::at(&cgroup_path)?;
+    // Refused before anything is made.
+    let rdt = bundle.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
+    rdt.map(|rdt| Class::new(&options.id, rdt)).transpose()?;
     let rootfs = bundle.spec.root.as_ref().map(|root| bundle.dir.join(&root.path));
     let rootfs = rootfs.ok_or_else(|| Error::invalid("the configuration has no root"))?;
     let mut spec = bundle.spec.clone();
@@ -111,7 +128,16 @@ fn create_in(
         config: bundle.spec.clone(),
         dir: dir.to_owned(),
     };
-    container.save()?;
+    let settle = || {
+        container.save()?;
+        // Before its program, so that what that starts is in the class as well.
+        container.class()?.map_or(Ok(()), |class| class.make(created.pid))
+    };
+    if let Err(error) = settle() {
+        // The error that led here is the one to report.
+        let _ = container.delete(true);
+        return Err(error.into());
+    }
     Ok((container, created))
 }
 
@@ -160,23 +186,10 @@ fn cgroup_path(spec: &Spec, id: &str) -> Result<String> {
     clean.ok_or_else(|| Error::invalid(format!("invalid cgroups path {path:?}")))
 }
 
-/// What the configuration asks for and this runtime does not do is refused by name, never ignored.
-fn refuse(spec: &Spec) -> Result<()> {
-    let linux = spec.linux.as_ref();
-    let asked = [
-        ("linux.intelRdt", linux.is_some_and(|linux| linux.intel_rdt.is_some())),
-        ("linux.resources.rdma", linux.and_then(|linux| linux.resources.as_ref()).is_some_and(|r| !r.rdma.is_empty())),
-    ];
-    match asked.iter().find(|(_, asked)| *asked) {
-        Some((name, _)) => Err(Error::unsupported(format!("the configuration's {name} is not supported yet"))),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci::runtime_spec::{IntelRdt, Linux};
+    use oci::runtime_spec::Linux;
 
     #[test]
     fn cgroup_paths_stay_below_the_root() {
@@ -203,12 +216,5 @@ mod tests {
         for wrong in ["/a/b", "a:b:c", "a.slice:b", "a.slice:b:../c"] {
             assert!(scope(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn what_is_not_done_is_refused() {
-        let linux = Linux { intel_rdt: Some(IntelRdt::default()), ..Linux::default() };
-        let error = refuse(&Spec { linux: Some(linux), ..Spec::default() }).unwrap_err();
-        assert!(error.to_string().contains("linux.intelRdt"), "{error}");
     }
 }

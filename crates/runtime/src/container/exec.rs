@@ -31,6 +31,10 @@ pub fn exec(container: &Container, options: ExecOptions<'_>) -> std::result::Res
     }
     let seccomp = container.config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     let filter = seccomp.map(seccomp::compile).transpose()?;
+    if let Some(class) = container.class()? {
+        // This process has nothing else to do: what it clones is in the class from its birth.
+        class.enter(std::process::id() as i32)?;
+    }
     let cgroup = container.cgroup()?;
     crate::exec::exec(&Config {
         pid: container.init_process_pid,

@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 
-use serde_json::json;
+use oci::runtime_spec::{MemoryPolicyFlag, MemoryPolicyMode, SeccompAction, SeccompArch, SeccompFlag, SeccompOperator};
+use serde_json::{Value, json};
 use stdx::Context;
 
 use super::Globals;
@@ -15,24 +16,31 @@ pub(super) fn main(_globals: &Globals, _args: &[OsString]) -> Result<i32, Failur
         "ociVersionMax": oci::runtime_spec::VERSION,
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": runtime::mount_options(),
-        "linux": {
-            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
-            "capabilities": sys::caps::NAMES.as_slice(),
-            "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": false },
-            "seccomp": {
-                "enabled": true,
-                "actions": ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
-                    "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"],
-                "operators": ["SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT",
-                    "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"],
-            },
-            "apparmor": { "enabled": true },
-            "selinux": { "enabled": false },
-            "intelRdt": { "enabled": false },
-            "mountExtensions": { "idmap": { "enabled": true } },
-        },
+        "linux": linux(),
     });
     let text = serde_json::to_string_pretty(&document).context(|| "cannot write JSON".into())?;
     out(&format!("{text}\n"));
     Ok(0)
+}
+
+fn linux() -> Value {
+    json!({
+        "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
+        "capabilities": sys::caps::NAMES.as_slice(),
+        "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": true },
+        "seccomp": {
+            "enabled": true,
+            "actions": SeccompAction::ALL,
+            "operators": SeccompOperator::ALL,
+            "archs": SeccompArch::ALL,
+            "knownFlags": SeccompFlag::ALL,
+            "supportedFlags": SeccompFlag::ALL,
+        },
+        "apparmor": { "enabled": true },
+        "selinux": { "enabled": true },
+        "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
+        "memoryPolicy": { "modes": MemoryPolicyMode::ALL, "flags": MemoryPolicyFlag::ALL },
+        "mountExtensions": { "idmap": { "enabled": true } },
+        "netDevices": { "enabled": true },
+    })
 }
