@@ -128,8 +128,12 @@ impl Transport {
         let config = agent.configure_request(request);
         let request = match patience {
             Patience::Document => config.timeout_per_call(Some(self.config.stall_timeout * 4)).build(),
-            Patience::Stream => config.build(),
-            Patience::Commit => config.timeout_per_read(Some(self.config.commit_timeout)).build(),
+            // A head that comes byte by byte never stands still.
+            Patience::Stream => config.timeout_recv_response(Some(self.config.stall_timeout * 4)).build(),
+            Patience::Commit => {
+                let limit = Some(self.config.commit_timeout);
+                config.timeout_per_read(limit).timeout_recv_response(limit).build()
+            }
         };
         let response = agent.run(request).map_err(|error| self.broken(url, error))?;
         let (parts, body) = response.into_parts();

@@ -177,6 +177,17 @@ fn headers_without_an_end_are_refused() {
 }
 
 #[test]
+fn a_head_that_comes_byte_by_byte_is_not_waited_for() {
+    let server = Server::start();
+    let descriptor = server.put_blob(NAME, &bytes(1000));
+    server.fail("GET", "/blobs/", Fault::SlowHead(Duration::from_millis(20)));
+    let config = Config { stall_timeout: Duration::from_millis(200), retries: 0, ..quick() };
+    let repository = client(&config).repository(&reference(&server, NAME), Access::Pull);
+    let error = repository.blob(&descriptor, 0).unwrap_err();
+    assert!(error.to_string().ends_with("no answer in time"), "{error}");
+}
+
+#[test]
 fn nonsense_for_an_answer_is_refused() {
     let server = Server::start();
     let descriptor = server.put_blob(NAME, &bytes(1000));

@@ -26,6 +26,8 @@ pub enum Fault {
     Slow { piece: usize, pause: Duration },
     /// These bytes, and the end.
     Raw(Vec<u8>),
+    /// The head comes byte by byte, with pauses between.
+    SlowHead(Duration),
     /// Headers without an end.
     EndlessHeaders,
     /// A body without an end, of no announced length.

@@ -151,6 +151,13 @@ impl Answer {
                 stream.write_all(bytes)?;
                 return stream.flush().map(|()| false);
             }
+            Some(Fault::SlowHead(pause)) => {
+                for byte in b"HTTP/1.1 200 OK\r\nX-Slow: ".iter().chain(std::iter::repeat(&b'x')) {
+                    stream.write_all(&[*byte])?;
+                    stream.flush()?;
+                    thread::sleep(*pause);
+                }
+            }
             Some(Fault::EndlessHeaders) => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
                 loop {
