@@ -27,6 +27,15 @@ fn tree(tare: &Tare) -> PathBuf {
     dir
 }
 
+/// The same of directories of one filesystem, which is likelier to be able to map owners.
+fn tree_of_binds(tare: &Tare) -> PathBuf {
+    let (dir, other) = (tare.dir("tree"), tare.dir("other"));
+    mount(&["--bind", dir.to_str().unwrap()], &dir);
+    fs::create_dir(dir.join("below")).unwrap();
+    mount(&["--bind", other.to_str().unwrap()], &dir.join("below"));
+    dir
+}
+
 /// The line of `/proc/self/mountinfo` for a target, in what a container has said.
 fn line<'a>(text: &'a str, target: &str) -> &'a str {
     let found = text.lines().find(|line| line.split(' ').nth(4) == Some(target));
@@ -88,7 +97,7 @@ fn what_is_mounted_inside_is_seen_outside_only_where_asked_for() {
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn owners_are_mapped_by_the_mounts_own_mappings() {
     let tare = Tare::empty();
-    let source = tree(&tare);
+    let source = tree_of_binds(&tare);
     for file in ["file", "below/file"] {
         fs::write(source.join(file), "").unwrap();
         chown(source.join(file), Some(1000), Some(1001)).unwrap();
@@ -120,7 +129,7 @@ fn owners_are_mapped_by_the_mounts_own_mappings() {
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn owners_are_mapped_by_the_containers_mappings_on_request() {
     let tare = Tare::empty();
-    let source = tree(&tare);
+    let source = tree_of_binds(&tare);
     fs::write(source.join("file"), "").unwrap();
     chown(source.join("file"), Some(7), Some(8)).unwrap();
     let bundle = Bundle::new(&tare, "stat -c %u:%g /plain/file /mapped/file");
