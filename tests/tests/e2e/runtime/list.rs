@@ -32,6 +32,25 @@ fn containers_are_listed_in_every_form() {
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn a_configuration_for_a_user_without_rights_maps_the_user() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "true");
+    let dir = tare.dir("rootless");
+    bundle.ok(&["spec", "--rootless", "--bundle", dir.to_str().unwrap()]);
+    bundle.fails(&["spec", "--bundle", dir.to_str().unwrap()], "exists");
+    std::os::unix::fs::symlink(bundle.dir.join("rootfs"), dir.join("rootfs")).unwrap();
+    std::fs::rename(dir.join("config.json"), bundle.dir.join("config.json")).unwrap();
+    bundle.change(|config| {
+        config["process"]["terminal"] = false.into();
+        config["process"]["args"] = json!(["sh", "-c", "cat /proc/self/uid_map; id -u; ls /sys | wc -l"]);
+    });
+    let seen = bundle.says();
+    let words: Vec<&str> = seen.split_whitespace().collect();
+    assert!(words[..4] == ["0", "0", "1", "0"] && words[4] != "0", "{seen}");
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn processes_are_told_as_the_host_numbers_them() {
     let tare = Tare::empty();
     let bundle = Bundle::new(&tare, "exec sleep 1000");

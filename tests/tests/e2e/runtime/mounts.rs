@@ -272,3 +272,32 @@ fn the_root_is_shared_as_asked() {
         assert!(word != "slave" || !found.contains("shared"), "{found}");
     }
 }
+
+/// The container's own groups are the root of what it sees, with a cgroup namespace and without.
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn control_groups_are_seen_from_the_containers_own() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(
+        &tare,
+        "cd /sys/fs/cgroup; [ ! -e pids ] || cd pids; grep -c . cgroup.procs; mkdir made && echo made; rmdir made; \
+         cat /proc/self/mountinfo",
+    );
+    bundle.change(|config| {
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["type"] != "cgroup");
+        mounts
+            .push(json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["rw"] }));
+    });
+    for own_namespace in [true, false] {
+        let text = bundle.says();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].parse::<u32>().unwrap() > 0 && lines[1] == "made", "{text}");
+        let groups: Vec<&&str> = lines.iter().filter(|line| line.contains(" - cgroup")).collect();
+        let root = if own_namespace { "/".to_owned() } else { format!("/{}", bundle.id) };
+        assert!(!groups.is_empty() && groups.iter().all(|line| line.split(' ').nth(3) == Some(&root)), "{text}");
+        bundle.change(|config| {
+            config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "cgroup");
+        });
+    }
+}

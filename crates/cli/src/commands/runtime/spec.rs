@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use oci::runtime_spec::{
-    Capabilities, Linux, Mount, Namespace, NamespaceType, Process, Resources, Root, Spec, VERSION,
+    Capabilities, IdMapping, Linux, Mount, Namespace, NamespaceType, Process, Resources, Root, Spec, VERSION,
 };
 use stdx::{Context, Error};
 
@@ -18,6 +18,9 @@ struct Args {
     /// Path to the root of the bundle directory
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     bundle: PathBuf,
+    /// Generate a configuration for a user without rights
+    #[arg(long)]
+    rootless: bool,
 }
 
 pub(super) fn main(_globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
@@ -26,7 +29,8 @@ pub(super) fn main(_globals: &Globals, args: &[OsString]) -> Result<i32, Failure
     if path.exists() {
         return Err(Error::conflict(format!("file {path:?} exists")).hint("remove it first").into());
     }
-    let text = serde_json::to_string_pretty(&default()).context(|| "cannot write JSON".into())?;
+    let spec = if args.rootless { rootless(default()) } else { default() };
+    let text = serde_json::to_string_pretty(&spec).context(|| "cannot write JSON".into())?;
     std::fs::write(&path, text + "\n").context(|| format!("cannot write {path:?}"))?;
     Ok(0)
 }
@@ -96,4 +100,26 @@ fn default() -> Spec {
         }),
         ..Spec::default()
     }
+}
+
+/// The caller is root inside, of one id; what that root may not do is left out: a network and control groups of its own, a
+/// sysfs, a group for terminals.
+fn rootless(mut spec: Spec) -> Spec {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let map = |host_id| vec![IdMapping { container_id: 0, host_id, size: 1 }];
+    spec.mounts.retain(|mount| mount.typ.as_deref() != Some("cgroup"));
+    for mount in &mut spec.mounts {
+        mount.options.retain(|option| !option.starts_with("gid="));
+        if mount.typ.as_deref() == Some("sysfs") {
+            (mount.typ, mount.source) = (Some("none".into()), Some("/sys".into()));
+            mount.options.splice(0..0, ["rbind".to_owned()]);
+        }
+    }
+    if let Some(linux) = &mut spec.linux {
+        linux.resources = None;
+        linux.namespaces.retain(|namespace| namespace.typ != NamespaceType::Network);
+        linux.namespaces.push(Namespace { typ: NamespaceType::User, path: None });
+        (linux.uid_mappings, linux.gid_mappings) = (map(uid), map(gid));
+    }
+    spec
 }
