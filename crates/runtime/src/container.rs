@@ -46,6 +46,13 @@ pub struct Container {
     pub created: String,
     /// Relative to every hierarchy's root.
     pub cgroup: String,
+    /// Its groups on the host by controller; version 2's under the empty name. Like the next, for those who read the file of
+    /// other runtimes.
+    #[serde(default)]
+    pub cgroup_paths: BTreeMap<String, PathBuf>,
+    /// Init's namespaces by the kernel's names (`NEWNS`, `NEWPID`).
+    #[serde(default)]
+    pub namespace_paths: BTreeMap<String, PathBuf>,
     /// Its processes share a session keyring of their own.
     pub new_keyring: bool,
     /// The configuration it was created with: the bundle may change.

@@ -1,5 +1,6 @@
 //! `create`: from a bundle to a container that waits for its start.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,9 +15,10 @@ use sys::socket::{SocketType, listen_in};
 
 use super::{Container, START_SOCKET, check_id};
 use crate::bundle::Bundle;
+use crate::cgroup::{self, View};
 use crate::create::{Config, CreateError, Created, Stdio};
+use crate::keyring;
 use crate::resctrl::Class;
-use crate::{cgroup, keyring};
 
 /// How to create a container.
 #[derive(Debug)]
@@ -123,6 +125,8 @@ fn create_in(
         init_process_pid: created.pid,
         init_process_start: start,
         created: options.now,
+        cgroup_paths: cgroup_paths(&cgroup.views()),
+        namespace_paths: namespace_paths(created.pid),
         cgroup: cgroup_path,
         new_keyring: options.new_keyring,
         config: bundle.spec.clone(),
@@ -139,6 +143,27 @@ fn create_in(
         return Err(error.into());
     }
     Ok((container, created))
+}
+
+fn cgroup_paths(views: &[View]) -> BTreeMap<String, PathBuf> {
+    let controllers = |view: &View| view.option.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let paths = views.iter().flat_map(|view| controllers(view).into_iter().map(|name| (name, view.dir.clone())));
+    paths.collect()
+}
+
+fn namespace_paths(pid: i32) -> BTreeMap<String, PathBuf> {
+    const NAMES: [(&str, &str); 8] = [
+        ("NEWCGROUP", "cgroup"),
+        ("NEWIPC", "ipc"),
+        ("NEWNET", "net"),
+        ("NEWNS", "mnt"),
+        ("NEWPID", "pid"),
+        ("NEWTIME", "time"),
+        ("NEWUSER", "user"),
+        ("NEWUTS", "uts"),
+    ];
+    let path = |(key, name): (&str, &str)| (key.to_owned(), PathBuf::from(format!("/proc/{pid}/ns/{name}")));
+    NAMES.into_iter().map(path).collect()
 }
 
 /// Tells the program, which will be process 1, of its sockets.

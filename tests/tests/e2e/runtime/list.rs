@@ -30,6 +30,31 @@ fn containers_are_listed_in_every_form() {
     bundle.fails(&["list", "--format", "xml"], "xml");
 }
 
+/// Tools that watch containers read this file.
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn the_state_on_disk_says_where_things_are() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "exec sleep 1000");
+    bundle.start();
+    let path = tare.run_dir().join("runtime").join(&bundle.id).join("state.json");
+    let record: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let state: Value = serde_json::from_str(&bundle.ok(&["state", &bundle.id])).unwrap();
+    assert_eq!((&record["id"], &record["init_process_pid"]), (&json!(bundle.id), &state["pid"]));
+    assert_eq!(record["created"], state["created"]);
+    let groups = record["cgroup_paths"].as_object().unwrap();
+    assert!(groups.contains_key("pids") || groups.contains_key(""), "{record}");
+    for dir in groups.values() {
+        let pids = std::fs::read_to_string(format!("{}/cgroup.procs", dir.as_str().unwrap())).unwrap();
+        assert!(pids.lines().any(|pid| pid.parse::<i64>().ok() == state["pid"].as_i64()), "{dir}");
+    }
+    for (name, file) in [("NEWNS", "mnt"), ("NEWPID", "pid"), ("NEWNET", "net")] {
+        let path = record["namespace_paths"][name].as_str().unwrap();
+        let here = std::fs::read_link(format!("/proc/self/ns/{file}")).unwrap();
+        assert_ne!(std::fs::read_link(path).unwrap(), here, "{name}");
+    }
+}
+
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_configuration_for_a_user_without_rights_maps_the_user() {
