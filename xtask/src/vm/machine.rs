@@ -1,5 +1,6 @@
 //! One run of the virtual machine: its console is passed on and read for how the tests ended.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -10,6 +11,9 @@ use stdx::{Context, Error, Kind, Result};
 
 use super::Boot;
 use super::kernel::Kernel;
+
+/// How many of the console's lines an error repeats.
+const TAIL: usize = 40;
 
 /// Starts the machine and waits until the tests have ended or the time is over.
 pub(super) fn run(dir: &Path, boot: &Boot, kernel: &Kernel, system: &Path, payload: &Path) -> Result<()> {
@@ -27,36 +31,93 @@ pub(super) fn run(dir: &Path, boot: &Boot, kernel: &Kernel, system: &Path, paylo
     let mut child = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context(|| "cannot run qemu".into())?;
     let console = child.stdout.take().expect("asked for as a pipe");
     let log = dir.join(format!("{}.log", boot.name));
-    let code = follow(console, &log)?;
+    let console = follow(console, &log)?;
     let status = child.wait().context(|| "cannot wait for qemu".into())?;
-    println!("the {} machine took {} s", boot.name, started.elapsed().as_secs());
-    match code.as_deref() {
-        Some("0") => Ok(()),
-        Some(_) => Err(Error::new(Kind::Internal, format!("tests failed in the {} machine", boot.name))),
-        None if status.code() == Some(124) => Err(Error::new(
-            Kind::Internal,
-            format!("the {} machine did not end in {} s", boot.name, boot.limit.as_secs()),
-        )),
-        None => Err(Error::new(Kind::Internal, format!("the {} machine ended early: see {log:?}", boot.name))),
+    let tests =
+        console.passed.map_or_else(|| "no result of tests".to_owned(), |passed| format!("{passed} tests passed"));
+    println!("the {} machine took {} s: {tests}", boot.name, started.elapsed().as_secs());
+    let failed = match (console.code.as_deref(), console.passed) {
+        (Some("0"), Some(1..)) => return Ok(()),
+        (Some("0"), _) => return Err(Error::new(Kind::Internal, format!("no test ran in the {} machine", boot.name))),
+        (Some(_), Some(_)) => {
+            return Err(Error::new(Kind::Internal, format!("tests failed in the {} machine", boot.name)));
+        }
+        (Some(code), None) => format!("the tests in the {} machine ended with {code} and no result", boot.name),
+        (None, _) if status.code() == Some(124) => {
+            format!("the {} machine did not end in {} s and was killed", boot.name, boot.limit.as_secs())
+        }
+        (None, _) => format!("the {} machine ended early", boot.name),
+    };
+    Err(Error::new(Kind::Internal, format!("{failed}; the end of its console ({log:?}):\n{}", console.tail())))
+}
+
+/// What the console has told.
+#[derive(Default)]
+struct Console {
+    /// How the tests have ended, as the machine wrote it.
+    code: Option<String>,
+    /// How many tests passed, by the summary of the test program.
+    passed: Option<u32>,
+    last: VecDeque<String>,
+}
+
+impl Console {
+    fn line(&mut self, line: &str) {
+        if let Some(code) = line.strip_prefix("vm: exit code ") {
+            self.code = Some(code.to_owned());
+        }
+        if let Some(summary) = line.strip_prefix("test result: ") {
+            self.passed = passed(summary);
+        }
+        if self.last.len() == TAIL {
+            self.last.pop_front();
+        }
+        self.last.push_back(line.to_owned());
+    }
+
+    fn tail(&self) -> String {
+        self.last.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
     }
 }
 
-/// Keeps the console's lines, each with its second, and prints those of the tests; gives the exit code that the machine has written.
-fn follow(console: impl std::io::Read, log: &Path) -> Result<Option<String>> {
+/// The number in `ok. 12 passed; 0 failed; …`.
+fn passed(summary: &str) -> Option<u32> {
+    let (before, _) = summary.split_once(" passed;")?;
+    before.rsplit(' ').next()?.parse().ok()
+}
+
+/// Keeps the console's lines, each with its second, and prints those of the tests.
+fn follow(console: impl std::io::Read, log: &Path) -> Result<Console> {
     let mut file = File::create(log).context(|| format!("cannot make {log:?}"))?;
     let started = Instant::now();
-    let mut code = None;
+    let mut told = Console::default();
     let mut shown = false;
     for line in BufReader::new(console).split(b'\n') {
         let line = line.context(|| "cannot read the machine's console".into())?;
         let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
         writeln!(file, "{:6.1} {line}", started.elapsed().as_secs_f32()).context(|| format!("cannot write {log:?}"))?;
         shown |= line.starts_with("vm: ");
-        match line.strip_prefix("vm: exit code ") {
-            Some(number) => code = Some(number.to_owned()),
-            None if shown && code.is_none() => println!("{line}"),
-            None => {}
+        told.line(&line);
+        if shown && told.code.is_none() {
+            println!("{line}");
         }
     }
-    Ok(code)
+    Ok(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_tells_the_code_the_count_and_its_end() {
+        let mut console = Console::default();
+        (0..100).for_each(|number| console.line(&format!("line {number}")));
+        assert_eq!((console.code.as_deref(), console.passed), (None, None));
+        console.line("test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 9 filtered out");
+        console.line("vm: exit code 101");
+        assert_eq!((console.code.as_deref(), console.passed), (Some("101"), Some(12)));
+        assert_eq!(console.last.len(), TAIL);
+        assert!(console.tail().ends_with("vm: exit code 101"));
+    }
 }
