@@ -12,10 +12,10 @@ use oci::docker_archive::{self, ArchiveImage};
 use oci::{BlobDigest, Descriptor, DiffId, ImageConfig, ImageId, Index, Manifest, ParseError, Platform, Reference};
 use stdx::{Error, Result};
 
-use crate::Store;
 use crate::names::{Record, Unnamed};
-use crate::snapshot::{Preparation, Stack};
+use crate::preparation::{Arrived, Preparation};
 use crate::spool::{Spool, Spooled};
+use crate::{Step, Store, Watch};
 
 /// Indexes within indexes that are followed.
 const INDEX_DEPTH: u32 = 4;
@@ -25,8 +25,8 @@ const INDEX_DEPTH: u32 = 4;
 pub enum Progress {
     /// The archive is being read: bytes so far, uncompressed.
     Reading { bytes: u64 },
-    /// A layer, counted from 1, is being unpacked.
-    Unpacking { layer: usize, layers: usize, diff_id: DiffId },
+    /// Something happens to a layer.
+    Layer { diff_id: DiffId, step: Step },
 }
 
 /// An image that was loaded.
@@ -52,7 +52,7 @@ impl Store {
     /// Loads every image of an archive, compressed as a whole or not. Reads to the end of the archive.
     ///
     /// `Corrupt` if anything in it is not what its digest says, `Invalid` if it is no image archive.
-    pub fn load(&self, reader: impl Read + Send, progress: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
+    pub fn load(&self, reader: impl Read + Send, progress: &(dyn Fn(Progress) + Sync)) -> Result<Vec<Loaded>> {
         let limits = Limits::default();
         let ingest = self.ingest()?;
         let spool = Spool::read(reader, &ingest, &limits, |bytes| progress(Progress::Reading { bytes }))?;
@@ -82,7 +82,7 @@ fn prepare(
     candidate: &Candidate<'_>,
     snapshots: &mut Preparation<'_>,
     limits: &Limits,
-    progress: &mut dyn FnMut(Progress),
+    progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Unnamed> {
     let id = ImageId::new(candidate.config.digest);
     let config = ImageConfig::parse(&candidate.config.read_small()?).map_err(corrupt)?;
@@ -92,12 +92,13 @@ fn prepare(
         let announced = diff_ids.len();
         return Err(Error::corrupt(format!("image \"{id}\" has {announced} layers, the archive has {layers} for it")));
     }
-    let mut stack = Stack::default();
-    for (at, (diff_id, blob)) in diff_ids.iter().zip(&candidate.layers).enumerate() {
-        progress(Progress::Unpacking { layer: at + 1, layers, diff_id: *diff_id });
-        let open = || Ok((blob.open()?, blob.describe()?));
-        snapshots.push(&mut stack, *diff_id, open, limits)?;
-    }
+    let missing = snapshots.missing(diff_ids)?;
+    let arriving = missing.iter().map(|&at| {
+        let blob = candidate.layers[at];
+        Ok(Arrived { at, blob: blob.open()?, descriptor: blob.describe()? })
+    });
+    let on_step = |at: usize, step| progress(Progress::Layer { diff_id: diff_ids[at], step });
+    let stack = snapshots.stack(diff_ids, arriving, limits, &Watch::new(&on_step))?;
     let manifest = candidate.manifest.map(|manifest| BlobDigest::new(manifest.digest));
     let record = Record { size: stack.size, manifest, ..Record::default() };
     Ok(Unnamed { id, record, names: candidate.names.clone() })

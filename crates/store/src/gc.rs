@@ -61,7 +61,7 @@ impl Store {
             let Some(digest) = entry.file_name().to_str().and_then(Digest::from_hex) else { continue };
             let chain = ChainId::new(digest);
             if reached.chains.contains(&chain) {
-                reached.blobs.extend(self.snapshot_meta(&chain)?.map(|meta| meta.blob.digest));
+                reached.blobs.extend(self.snapshot_meta(&chain)?.and_then(|meta| Some(meta.blob?.digest)));
             } else {
                 // One that cannot be read goes all the same.
                 garbage.push((chain, self.snapshot_meta(&chain).unwrap_or_default()));
@@ -104,7 +104,7 @@ impl Store {
         Ok(())
     }
 
-    fn sweep_scratch(&self) -> Result<()> {
+    pub(crate) fn sweep_scratch(&self) -> Result<()> {
         for entry in entries(&self.root().join("ingest"))? {
             if entry.file_name() != "lock" && is_abandoned(&entry.path()) {
                 remove_tree(&entry.path())?;

@@ -11,7 +11,7 @@ use stdx::{Error, Result};
 
 use crate::Store;
 use crate::names::{Record, Unnamed};
-use crate::snapshot::{Preparation, Stack};
+use crate::preparation::{Preparation, Stack};
 use crate::spool::Spooled;
 
 /// What `import` is told besides the archive.
@@ -50,7 +50,7 @@ impl Store {
         let config_path = ingest.path().join("config");
         let mut snapshots = Preparation::new(self, ingest);
         let mut stack = Stack::default();
-        let diff_id = snapshots.push_new(&mut stack, blob.open()?, blob.describe()?, &limits)?;
+        let diff_id = snapshots.push_new(&mut stack, blob.open()?, Some(blob.describe()?), &limits)?;
         image.rootfs.diff_ids.push(diff_id);
         let config = Spooled::write(&image.to_json()[..], config_path)?;
         let id = ImageId::new(config.digest);

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use oci::ImageId;
 use rustix::fs::{FlockOperation, flock};
 use stdx::flock::Flock;
 use stdx::{Context, Result, id};
@@ -36,6 +37,19 @@ impl Store {
     pub(crate) fn hold_exclusive(&self) -> Result<Option<Flock>> {
         private_dir(&self.root().join("ingest"))?;
         Flock::try_exclusive(&self.root().join("ingest/lock"))
+    }
+
+    /// Waits until no other process brings this image in. The lock is scratch like any other.
+    pub(crate) fn lock_incoming(&self, id: &ImageId) -> Result<Flock> {
+        Flock::exclusive(&self.root().join("ingest").join(format!("image-{}", id.hex())))
+    }
+
+    /// Removes what operations that died left, if nobody is at work now.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        match self.hold_exclusive()? {
+            Some(_alone) => self.sweep_scratch(),
+            None => Ok(()),
+        }
     }
 
     /// A fresh scratch directory.

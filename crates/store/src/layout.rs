@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use stdx::atomic_write::{Durability, atomic_write};
 use stdx::{Context, Error, Kind, Result};
 
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Version {
@@ -69,7 +69,7 @@ mod tests {
         let scratch = Scratch::new();
         let root = scratch.path().join("a/b");
         check_or_create(&root).unwrap();
-        assert_eq!(fs::read_to_string(root.join("version")).unwrap(), "{\"layout\":1}\n");
+        assert_eq!(fs::read_to_string(root.join("version")).unwrap(), "{\"layout\":2}\n");
         fs::create_dir(root.join("containers")).unwrap();
         check_or_create(&root).unwrap();
     }
@@ -80,7 +80,7 @@ mod tests {
         fs::write(scratch.path().join("version"), "{\"layout\":7,\"more\":1}").unwrap();
         let error = check_or_create(scratch.path()).unwrap_err();
         assert_eq!(error.kind(), Kind::Unsupported);
-        assert!(error.to_string().contains("has layout 7, this tare knows layout 1"), "{error}");
+        assert!(error.to_string().contains("has layout 7, this tare knows layout 2"), "{error}");
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
         fs::write(scratch.path().join("version"), "x").unwrap();
         assert_eq!(check_or_create(scratch.path()).unwrap_err().kind(), Kind::Corrupt);

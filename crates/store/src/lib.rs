@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! ROOT/
-//!   version                     {"layout":1}, read before anything else
+//!   version                     {"layout":2}, read before anything else
 //!   content/sha256/HEX          blobs: manifests, configurations, layers as they were transferred
+//!   content/partial/HEX         the beginning of a blob that has not arrived whole
 //!   ingest/lock                 held shared while an operation makes content, exclusively while garbage is swept
+//!   ingest/image-HEX            held by the operation that brings this image in
 //!   ingest/ID/                  an operation's scratch, locked (flock) while that operation lives
 //!   snapshots/HEX/fs/           the layer with this ChainId, in overlayfs form, settled upon the layers below it
 //!   snapshots/HEX/meta.json     its parent, DiffId, sizes and blob
@@ -19,6 +21,7 @@
 //! Readers take no lock: they read `NAMES.json`, which is replaced atomically, and one configuration.
 
 mod archive;
+mod commit;
 mod content;
 mod gc;
 mod image;
@@ -26,10 +29,14 @@ mod import;
 mod ingest;
 mod layout;
 mod names;
+mod partial;
+mod preparation;
+mod receive;
 mod remove;
 mod resolve;
 mod snapshot;
 mod spool;
+mod watch;
 
 #[cfg(test)]
 mod testing;
@@ -39,12 +46,16 @@ use std::path::{Path, PathBuf};
 use stdx::Result;
 
 pub use archive::{Loaded, Progress};
+pub use commit::{Commit, Committed};
 pub use content::Content;
 pub use gc::Freed;
 pub use image::Image;
 pub use import::ImportOptions;
 pub use ingest::Hold;
+pub use partial::Open;
+pub use receive::{Incoming, Received};
 pub use remove::{Removed, Usage};
+pub use watch::{Step, Watch};
 
 /// A data root. Opening one costs a file read; several processes may have it open and write to it at once.
 #[derive(Debug, Clone)]

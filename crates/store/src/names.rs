@@ -86,7 +86,8 @@ impl Store {
             let mut loaded = Vec::new();
             for Unnamed { id, mut record, names } in images {
                 if let Some(old) = known.images.remove(&id) {
-                    record.digests = old.digests;
+                    let known = old.digests.into_iter().filter(|digest| !record.digests.contains(digest));
+                    record.digests = known.chain(record.digests.clone()).collect();
                     record.manifest = record.manifest.or(old.manifest);
                 }
                 known.images.insert(id, record);

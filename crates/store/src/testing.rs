@@ -56,7 +56,7 @@ impl Drop for Scratch {
 
 impl Store {
     pub(crate) fn load_bytes(&self, archive: &[u8]) -> stdx::Result<Vec<Loaded>> {
-        self.load(archive, &mut |_: Progress| {})
+        self.load(archive, &|_: Progress| {})
     }
 
     /// How many blobs, snapshots and ingest directories there are.
@@ -66,7 +66,8 @@ impl Store {
             names
                 .into_iter()
                 .map(|entry| entry.file_name())
-                .filter(|name| name != "lock")
+                // Locks are not content.
+                .filter(|name| name != "lock" && !name.to_string_lossy().starts_with("image-"))
                 .collect::<BTreeSet<OsString>>()
                 .len()
         };

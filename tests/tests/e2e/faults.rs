@@ -218,7 +218,7 @@ fn another_layout_is_refused() {
     tare.run(["busybox", "true"]).fails(125, "999");
     fs::write(tare.root().join("version"), "nonsense").unwrap();
     tare.tare(["images"]).fails(1, "version");
-    fs::write(tare.root().join("version"), "{\"layout\":1}\n").unwrap();
+    fs::write(tare.root().join("version"), "{\"layout\":2}\n").unwrap();
     tare.run(["busybox", "true"]).ok();
 }
 

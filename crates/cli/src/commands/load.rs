@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use engine::Engine;
 use stdx::{Context, Error};
-use store::Progress;
+use store::{Progress, Step};
 
 use crate::error::Failure;
 use crate::table::out;
@@ -37,7 +37,7 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
         None => Box::new(std::io::stdin()),
     };
     let show = !args.quiet && rustix::termios::isatty(rustix::stdio::stderr());
-    let loaded = engine.store()?.load(reader, &mut |progress| {
+    let loaded = engine.store()?.load(reader, &|progress| {
         if show {
             report(progress);
         }
@@ -64,6 +64,9 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
 fn report(progress: Progress) {
     match progress {
         Progress::Reading { bytes } => eprint!("\r\x1b[Kreading {}", stdx::size::human(bytes)),
-        Progress::Unpacking { layer, layers, .. } => eprint!("\r\x1b[Kunpacking layer {layer} of {layers}"),
+        Progress::Layer { diff_id, step: Step::Extracting { done, .. } } => {
+            eprint!("\r\x1b[Kunpacking layer {}: {}", diff_id.short(), stdx::size::human(done));
+        }
+        Progress::Layer { .. } => {}
     }
 }
