@@ -6,12 +6,18 @@ mod import;
 mod inspect;
 mod kill;
 mod load;
+mod login;
+mod logout;
 mod logs;
+mod manifest;
 mod ps;
+pub(crate) mod pull;
+mod push;
 mod rm;
 mod rmi;
 mod run;
 pub(crate) mod runtime;
+mod search;
 mod start;
 mod stop;
 mod tag;
@@ -38,7 +44,7 @@ struct Command {
     run: Run,
 }
 
-const COMMANDS: [Command; 16] = [
+const COMMANDS: &[Command] = &[
     Command {
         name: "run",
         long: "container run",
@@ -64,6 +70,17 @@ const COMMANDS: [Command; 16] = [
         run: wait::main,
     },
     Command { name: "rm", long: "container rm", about: "Remove containers", run: rm::main },
+    Command { name: "pull", long: "image pull", about: "Download an image from a registry", run: pull::main },
+    Command { name: "push", long: "image push", about: "Upload an image to a registry", run: push::main },
+    Command { name: "login", long: "login", about: "Log in to a registry", run: login::main },
+    Command { name: "logout", long: "logout", about: "Forget the credentials for a registry", run: logout::main },
+    Command { name: "search", long: "search", about: "Search Docker Hub for images", run: search::main },
+    Command {
+        name: "manifest inspect",
+        long: "manifest inspect",
+        about: "Show the manifest of an image in a registry",
+        run: manifest::main,
+    },
     Command { name: "images", long: "image ls", about: "List images", run: images::main },
     Command { name: "load", long: "image load", about: "Load images from an archive", run: load::main },
     Command {
@@ -115,7 +132,7 @@ pub(crate) fn dispatch(engine: &Engine, args: &[OsString]) -> Result<i32, Failur
 
 fn help() {
     let mut text = "Usage:  tare [--root DIR] [--run-root DIR] [--cgroup-driver cgroupfs|systemd] COMMAND\n\nA container engine that weighs almost nothing.\n\nCommands:\n".to_owned();
-    for command in &COMMANDS {
+    for command in COMMANDS {
         text.push_str(&format!("  {:10} {}\n", command.name, command.about));
     }
     text.push_str("\nRun \"tare COMMAND --help\" for more about a command.\n");
@@ -153,7 +170,7 @@ fn version(_engine: &Engine, _args: &[OsString]) -> Result<i32, Failure> {
 }
 
 /// What other engines have and this one does not yet: refused by name.
-const LATER: [&str; 26] = [
+const LATER: [&str; 25] = [
     "--publish",
     "-p",
     "--publish-all",
@@ -179,7 +196,6 @@ const LATER: [&str; 26] = [
     "--isolation",
     "--runtime",
     "--storage-opt",
-    "--pull",
 ];
 
 /// Parses a command's arguments. Help is printed here; wrong usage is a failure.

@@ -7,6 +7,8 @@ use engine::containers::options::{Dns, Namespaces, Network, Seccomp, Time, parse
 use oci::runtime_spec::{BlockIo, Cpu, Memory, Pids, Resources};
 use stdx::{Context, Error, Kind, Result};
 
+use crate::commands::pull::Policy;
+
 /// A switch that may also be given as `--name=true` or `--name=false`.
 macro_rules! switch {
     ($value:expr) => {
@@ -175,6 +177,12 @@ pub(crate) struct ContainerArgs {
     /// Platform the image must be for (os/arch[/variant])
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
+    /// When to pull the image before it is used
+    #[arg(long, value_enum, default_value = "missing", value_name = "POLICY")]
+    pub(crate) pull: Policy,
+    /// Do not show how the image is pulled
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
     /// Give extended privileges to the container
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     privileged: Option<bool>,

@@ -10,6 +10,7 @@ mod stream;
 mod table;
 mod terminal;
 mod times;
+mod transfer;
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};

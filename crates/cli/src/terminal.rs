@@ -41,6 +41,29 @@ impl Drop for Raw {
     }
 }
 
+/// Typing without being shown, until dropped.
+pub(crate) struct Hidden {
+    before: Termios,
+}
+
+impl Hidden {
+    pub(crate) fn enter() -> Result<Self> {
+        let what = || "cannot hide what is typed".to_owned();
+        let before = tcgetattr(stdin()).context(what)?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(rustix::termios::LocalModes::ECHO);
+        tcsetattr(stdin(), OptionalActions::Flush, &hidden).context(what)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no restoring.
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
+    }
+}
+
 /// Finds the detach sequence in what is typed.
 pub(crate) struct DetachKeys {
     keys: Vec<u8>,

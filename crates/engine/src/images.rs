@@ -1,6 +1,8 @@
 //! Images: the store's, and the built-in [`host`].
 
 pub mod host;
+pub mod pull;
+pub mod push;
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +28,7 @@ pub fn resolve(engine: &Engine, text: &str, platform: Option<&str>) -> Result<(R
         (RecordImage::Host, host::defaults(), Platform::host())
     } else {
         let image = engine.store()?.resolve(text).map_err(|error| match error.kind() {
-            stdx::Kind::NotFound => error.hint("load or import it first, or use the built-in image \"host\""),
+            stdx::Kind::NotFound => error.hint("pull, load or import it first, or use the built-in image \"host\""),
             _ => error,
         })?;
         (RecordImage::Stored { name: text.into(), id: image.id }, image.config.config, image.config.platform)
@@ -40,6 +42,14 @@ pub fn resolve(engine: &Engine, text: &str, platform: Option<&str>) -> Result<(R
         }
     }
     Ok((record, defaults))
+}
+
+/// Whether there is an image that `text` names.
+pub fn exists(engine: &Engine, text: &str) -> Result<bool> {
+    match engine.store()?.resolve(text) {
+        Err(error) if error.kind() == stdx::Kind::NotFound => Ok(text == host::NAME),
+        found => found.map(|_| true),
+    }
 }
 
 /// The image's layers as overlay lower directories, topmost first.

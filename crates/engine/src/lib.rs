@@ -20,9 +20,12 @@
 pub mod config;
 pub mod containers;
 pub mod images;
+mod settings;
 
 use std::sync::OnceLock;
 
+use registry::{Client, Credentials};
+use settings::Settings;
 use stdx::Result;
 use store::Store;
 
@@ -34,12 +37,13 @@ pub struct Engine {
     dirs: Dirs,
     cgroup_driver: CgroupDriver,
     store: OnceLock<Store>,
+    registries: OnceLock<Client>,
 }
 
 impl Engine {
     /// An engine on `dirs`. Nothing is read or made yet.
     pub fn new(dirs: Dirs) -> Self {
-        Self { dirs, cgroup_driver: CgroupDriver::default(), store: OnceLock::new() }
+        Self { dirs, cgroup_driver: CgroupDriver::default(), store: OnceLock::new(), registries: OnceLock::new() }
     }
 
     /// The same, with another maker of the control groups of new containers.
@@ -64,5 +68,19 @@ impl Engine {
         }
         let store = Store::open(&self.dirs.root)?;
         Ok(self.store.get_or_init(|| store))
+    }
+
+    /// The client of registries, with the administrator's settings and this user's credentials.
+    pub fn registries(&self) -> Result<&Client> {
+        if let Some(client) = self.registries.get() {
+            return Ok(client);
+        }
+        let client = Client::new(&Settings::read()?.registry, self.credentials())?;
+        Ok(self.registries.get_or_init(|| client))
+    }
+
+    /// Where this user's credentials for registries are.
+    pub fn credentials(&self) -> Credentials {
+        Credentials::from_env(|name| std::env::var(name).ok())
     }
 }

@@ -218,12 +218,17 @@ pub(crate) fn describe_io(error: &io::Error) -> (String, Again) {
             return ("the stream stands still".to_owned(), Again::Soon);
         }
     }
+    // The resolver asks as often as it is told to, and the standard library has no kind for what it says.
+    let text = error.to_string();
+    if text.starts_with("failed to lookup address information") {
+        let why = text.split_once(": ").map_or("it is unknown", |(_, why)| why);
+        return (format!("no such host: {}", why.to_lowercase()), Again::Unreachable);
+    }
     let again = match error.kind() {
         ConnectionRefused | HostUnreachable | NetworkUnreachable => Again::Unreachable,
         InvalidInput => Again::Never,
         _ => Again::Soon,
     };
-    let text = error.to_string();
     (text.split(" (os error").next().unwrap_or(&text).to_lowercase(), again)
 }
 

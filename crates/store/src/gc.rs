@@ -50,7 +50,7 @@ impl Store {
         Ok(freed)
     }
 
-    fn manifest_blobs(&self, manifest: &BlobDigest) -> Vec<BlobDigest> {
+    pub(crate) fn manifest_blobs(&self, manifest: &BlobDigest) -> Vec<BlobDigest> {
         let bytes = self.content().read_small(manifest, CONFIG_MAX).unwrap_or_default();
         Manifest::parse(&bytes).map_or_else(|_| Vec::new(), |m| m.layers.iter().map(|layer| layer.digest).collect())
     }

@@ -33,7 +33,7 @@ impl Meta {
         fs::write(dir.join("meta.json"), self.to_json()?).context(|| format!("cannot write {dir:?}"))
     }
 
-    fn to_json(&self) -> Result<Vec<u8>> {
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         serde_json::to_vec(self).context(|| "cannot write snapshot".to_owned())
     }
 }

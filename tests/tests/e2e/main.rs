@@ -13,6 +13,7 @@ mod logs;
 mod namespaces;
 mod network;
 mod process;
+mod pull;
 mod registry;
 mod root;
 mod runtime;

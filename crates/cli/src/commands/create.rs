@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 
 use engine::Engine;
-use engine::containers::create;
 
+use super::pull;
 use super::run::CidFile;
 use crate::container_args::ContainerArgs;
 use crate::error::Failure;
@@ -25,7 +25,7 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     let options = args.container.options(true)?;
     let cidfile = args.container.cidfile.as_deref().map(CidFile::reserve).transpose()?;
-    let record = create::create(engine, options)?;
+    let record = pull::create(engine, options, &args.container)?;
     if let Some(cidfile) = cidfile {
         cidfile.write(&record.id)?;
     }

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use engine::Engine;
 use engine::containers::attach::Streams;
-use engine::containers::{self, Record, find, prepare, remove, wait};
+use engine::containers::{Record, find, prepare, remove, wait};
 use monitor::client::Connection;
 use monitor::protocol::Request;
 use stdx::{Context, Error, Kind, Result};
 use sys::signal::SignalFd;
 
+use super::pull;
 use crate::container_args::ContainerArgs;
 use crate::error::{ENGINE, Failure};
 use crate::stream::{self, End, Session};
@@ -55,7 +56,7 @@ fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
     }
     terminal::DetachKeys::parse(args.detach_keys.as_deref())?;
     let cidfile = args.container.cidfile.as_deref().map(CidFile::reserve).transpose()?;
-    let record = containers::create::create(engine, options)?;
+    let record = pull::create(engine, options, &args.container)?;
     if let Some(cidfile) = cidfile {
         cidfile.write(&record.id)?;
     }
