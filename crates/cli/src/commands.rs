@@ -1,6 +1,10 @@
 //! The commands: one file each, whose `Args` is its help. Only the command that was named is built.
 
+mod commit;
 mod create;
+mod diff;
+mod export;
+mod history;
 mod images;
 mod import;
 mod inspect;
@@ -17,6 +21,7 @@ mod rm;
 mod rmi;
 mod run;
 pub(crate) mod runtime;
+mod save;
 mod search;
 mod start;
 mod stop;
@@ -81,6 +86,21 @@ const COMMANDS: &[Command] = &[
         about: "Show the manifest of an image in a registry",
         run: manifest::main,
     },
+    Command {
+        name: "commit",
+        long: "container commit",
+        about: "Make an image of a container's changes",
+        run: commit::main,
+    },
+    Command { name: "diff", long: "container diff", about: "Show what a container changed", run: diff::main },
+    Command {
+        name: "export",
+        long: "container export",
+        about: "Write a container's root filesystem as a tar",
+        run: export::main,
+    },
+    Command { name: "history", long: "image history", about: "Show how an image was made", run: history::main },
+    Command { name: "save", long: "image save", about: "Write images to an archive", run: save::main },
     Command { name: "images", long: "image ls", about: "List images", run: images::main },
     Command { name: "load", long: "image load", about: "Load images from an archive", run: load::main },
     Command {

@@ -6,6 +6,7 @@
 mod commands;
 mod container_args;
 mod error;
+mod output_file;
 mod stream;
 mod table;
 mod terminal;

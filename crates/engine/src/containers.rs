@@ -1,11 +1,15 @@
 //! Containers: one file a verb, over the [`record`] on disk and the monitor's state beside it.
 
 pub mod attach;
+pub mod commit;
 pub mod create;
+pub mod diff;
 pub mod etc;
+pub mod export;
 pub mod find;
 pub mod inspect;
 pub mod kill;
+pub(crate) mod layers;
 pub mod list;
 pub mod logs;
 pub mod names;

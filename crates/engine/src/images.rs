@@ -3,6 +3,7 @@
 pub mod host;
 pub mod pull;
 pub mod push;
+pub mod save;
 
 use std::path::{Path, PathBuf};
 

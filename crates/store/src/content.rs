@@ -37,6 +37,12 @@ impl Content {
         File::open(self.path(digest)).context(|| format!("cannot open blob \"{digest}\""))
     }
 
+    /// The size of a blob in bytes.
+    pub fn size(&self, digest: &BlobDigest) -> Result<u64> {
+        let metadata = fs::metadata(self.path(digest));
+        metadata.context(|| format!("cannot find blob \"{digest}\"")).map(|metadata| metadata.len())
+    }
+
     /// Reads a whole blob of at most `limit` bytes; a larger one is `Corrupt`.
     pub fn read_small(&self, digest: &BlobDigest, limit: u64) -> Result<Vec<u8>> {
         read_limited(self.open(digest)?, limit, || format!("blob \"{digest}\""))

@@ -35,6 +35,7 @@ mod preparation;
 mod receive;
 mod remove;
 mod resolve;
+mod save;
 mod snapshot;
 mod spool;
 mod watch;
@@ -57,6 +58,7 @@ pub use pack::Packed;
 pub use partial::Open;
 pub use receive::{Incoming, Received};
 pub use remove::{Removed, Usage};
+pub use save::ArchiveFormat;
 pub use watch::{Step, Watch};
 
 /// A data root. Opening one costs a file read; several processes may have it open and write to it at once.

@@ -12,7 +12,7 @@ use layer::diff::Options;
 use oci::descriptor::media_type;
 use oci::{BlobDigest, ChainId, Descriptor, Digest, Manifest, Reference};
 use stdx::atomic_write::{Durability, atomic_write};
-use stdx::{Context, Error, Kind, Result};
+use stdx::{Context, Error, Result};
 
 use crate::content::{HashingWriter, Written};
 use crate::image::CONFIG_MAX;
@@ -43,8 +43,7 @@ impl Store {
             let blob = self.packed_layer(chain)?;
             layers.push(Descriptor::new(oci_layer(&blob.media_type), blob.digest, blob.size));
         }
-        let config_size = self.content().open(&image.id.blob())?.metadata();
-        let config_size = config_size.context(|| format!("cannot read image \"{}\"", image.id))?.len();
+        let config_size = self.content().size(&image.id.blob())?;
         let manifest = Manifest {
             schema_version: 2,
             media_type: Some(media_type::OCI_MANIFEST.to_owned()),
@@ -85,8 +84,7 @@ impl Store {
 
     /// The blob of a layer, compressed: the one it came in, or one that is made now.
     pub fn packed_layer(&self, chain: &ChainId) -> Result<Descriptor> {
-        let missing = || Error::new(Kind::Corrupt, format!("there is no snapshot \"{chain}\""));
-        let meta = self.snapshot_meta(chain)?.ok_or_else(missing)?;
+        let meta = self.meta_of(chain)?;
         let blob = meta.blob.clone().filter(|blob| self.content().contains(&blob.digest));
         match blob {
             Some(blob) if is_compressed(&blob.media_type) => Ok(blob),
@@ -117,7 +115,12 @@ impl Store {
     }
 
     /// Writes the uncompressed archive of a layer: what its blob holds, or the snapshot read again.
-    fn write_tar(&self, chain: &ChainId, blob: Option<&Descriptor>, writer: &mut impl io::Write) -> Result<()> {
+    pub(crate) fn write_tar(
+        &self,
+        chain: &ChainId,
+        blob: Option<&Descriptor>,
+        writer: &mut impl io::Write,
+    ) -> Result<()> {
         let message = || format!("cannot read layer \"{chain}\"");
         match blob {
             Some(blob) => {

@@ -8,7 +8,7 @@ use layer::Compression;
 use oci::descriptor::media_type;
 use oci::{ChainId, Descriptor, DiffId};
 use serde::{Deserialize, Serialize};
-use stdx::{Context, Kind, Result};
+use stdx::{Context, Error, Kind, Result};
 
 use crate::Store;
 
@@ -49,6 +49,11 @@ impl Store {
 
     pub(crate) fn snapshot_fs(&self, chain: &ChainId) -> PathBuf {
         self.snapshot_dir(chain).join("fs")
+    }
+
+    /// What is known of a snapshot that an image stands on.
+    pub(crate) fn meta_of(&self, chain: &ChainId) -> Result<Meta> {
+        self.snapshot_meta(chain)?.ok_or_else(|| Error::corrupt(format!("there is no snapshot \"{chain}\"")))
     }
 
     /// `None` if there is no such snapshot.

@@ -2,6 +2,7 @@
 //!
 //! What is expected is what Docker documents; where tare differs on purpose, the test says so.
 
+mod commit;
 mod distributions;
 mod exit_codes;
 mod faults;

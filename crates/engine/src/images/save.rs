@@ -1,0 +1,49 @@
+//! `save`: images that names or ids mean, as an archive.
+
+use std::io::Write;
+
+use oci::Reference;
+use stdx::{Error, Result};
+use store::{ArchiveFormat, Image};
+
+use crate::Engine;
+use crate::images::host;
+
+/// Writes an archive of the images that `texts` name: by a name with that name alone, by a repository without a tag with
+/// all its names there, by an id without any.
+pub fn save(engine: &Engine, texts: &[String], format: ArchiveFormat, writer: impl Write) -> Result<()> {
+    let store = engine.store()?;
+    let _hold = store.hold()?;
+    let mut images: Vec<(Image, Vec<Reference>)> = Vec::new();
+    for text in texts {
+        for (image, name) in find(engine, text)? {
+            match images.iter_mut().find(|(known, _)| known.id == image.id) {
+                Some((_, names)) => names.extend(name.filter(|name| !names.contains(name))),
+                None => images.push((image, name.into_iter().collect())),
+            }
+        }
+    }
+    store.save(&images, format, writer)
+}
+
+fn find(engine: &Engine, text: &str) -> Result<Vec<(Image, Option<Reference>)>> {
+    if text == host::NAME {
+        return Err(Error::invalid("cannot save image \"host\": it is built in"));
+    }
+    let store = engine.store()?;
+    if let Ok(name) = Reference::parse(text) {
+        if name.tag().is_none() && name.digest().is_none() {
+            let mut found = Vec::new();
+            for image in store.images()? {
+                let names = image.names.iter().filter(|other| other.same_repository(&name)).cloned();
+                found.extend(names.map(|name| (image.clone(), Some(name))).collect::<Vec<_>>());
+            }
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
+    let image = store.resolve(text)?;
+    let name = Reference::parse_tagged(text).ok().filter(|name| image.names.contains(name));
+    Ok(vec![(image, name)])
+}
