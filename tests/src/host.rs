@@ -96,3 +96,10 @@ pub(crate) fn unmount_below(dir: &Path) {
         let _ = unmount(line.split(' ').nth(4).unwrap_or_default(), UnmountFlags::DETACH);
     }
 }
+
+/// Whether the kernel is this version or a later one.
+pub fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap()) >= (major, minor)
+}

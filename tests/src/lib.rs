@@ -21,7 +21,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use archive::{Archive, EntryType};
-pub use host::{Cgroups, cgroup_hierarchies, cgroups_of, is_alive, process_field, systemd_makes_cgroups};
+pub use host::{
+    Cgroups, cgroup_hierarchies, cgroups_of, is_alive, kernel_is_at_least, process_field, systemd_makes_cgroups,
+};
 pub use outcome::Outcome;
 pub use terminal::Terminal;
 pub use wait::{until, until_some};

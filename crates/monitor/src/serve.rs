@@ -143,6 +143,8 @@ struct Monitor {
     /// Tells of want of memory in time, where the group is gone before it can be asked.
     oom_notice: Option<File>,
     oom_killed: bool,
+    /// It was short of memory. The kernel tells of the kill a moment later, and by then the group may be gone.
+    was_short: bool,
 }
 
 /// One of the program's output streams, or its terminal.
@@ -199,6 +201,7 @@ fn prepare(dir: &Path, config: Config) -> std::result::Result<(Monitor, Created)
         own_pids,
         bye: false,
         oom_killed: false,
+        was_short: false,
     };
     Ok((monitor, created))
 }
@@ -421,6 +424,7 @@ impl Monitor {
         let Some(file) = &mut self.oom_notice else { return };
         let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut Vec::new()));
         self.oom_killed |= self.cgroup.oom_kills() > 0;
+        self.was_short |= self.cgroup.shortages() > 0;
         if self.oom_killed || read.is_err() {
             self.oom_notice = None;
         }
@@ -538,7 +542,8 @@ impl Monitor {
         }
         while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
         let killed = exit_code == 128 + sys::signal::KILL;
-        let oom_killed = self.oom_killed || self.cgroup.oom_kills() > 0 || killed && self.cgroup.perhaps_oom_killed();
+        let perhaps = (killed || self.was_short) && self.cgroup.perhaps_oom_killed();
+        let oom_killed = self.oom_killed || self.cgroup.oom_kills() > 0 || perhaps;
         Exit { exit_code, oom_killed, started_at, finished_at: Timestamp::now(), error: None }
     }
 

@@ -59,6 +59,11 @@ pub trait Cgroup {
     /// How often the kernel killed a process inside for want of memory.
     fn oom_kills(&self) -> u64;
 
+    /// How often a process inside was short of memory, whatever came of it.
+    fn shortages(&self) -> u64 {
+        0
+    }
+
     /// Where somebody else removes the group as soon as it is empty: a file that has something exceptional to say
     /// (`POLLPRI`) when `oom_kills` may have changed. It is to be read to the end each time.
     fn oom_notice(&self) -> Option<File> {

@@ -5,6 +5,7 @@ use oci::runtime_spec::{
     IoPriorityClass, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode, PersonalityDomain, Process, Scheduler,
     SchedulerFlag, SchedulerPolicy,
 };
+use rustix::io::Errno;
 use stdx::{Context, Error, Result};
 use sys::sched::{self, Scheduling};
 
@@ -46,8 +47,13 @@ pub(crate) fn set_memory_policy(policy: Option<&MemoryPolicy>) -> Result<()> {
     };
     let flags = policy.flags.iter().map(flag).fold(0, |bits, bit| bits | bit);
     let nodes = if policy.nodes.is_empty() { Vec::new() } else { numbers(&policy.nodes, "memory nodes")? };
-    sched::set_memory_policy(mode | flags, &nodes)
-        .context(|| format!("cannot set the memory policy {:?} on nodes \"{}\"", policy.mode, policy.nodes))
+    let set = sched::set_memory_policy(mode | flags, &nodes);
+    set.context(|| format!("cannot set the memory policy {:?} on nodes \"{}\"", policy.mode, policy.nodes)).map_err(
+        |error| match error.errno() {
+            Some(Errno::INVAL) => error.hint("this kernel may be too old for it, or have no such node"),
+            _ => error,
+        },
+    )
 }
 
 /// Sets the execution domain, where one is asked for.

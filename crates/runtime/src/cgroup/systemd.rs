@@ -159,6 +159,10 @@ impl Cgroup for Systemd {
         self.group.oom_kills()
     }
 
+    fn shortages(&self) -> u64 {
+        file::keyed(&self.group.dir(), "memory.events", "oom")
+    }
+
     fn oom_notice(&self) -> Option<File> {
         let mut file = File::open(self.group.dir().join("memory.events")).ok()?;
         // Until it is read, it has something to say: that it is there.
