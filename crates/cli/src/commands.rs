@@ -25,6 +25,7 @@ mod save;
 mod search;
 mod start;
 mod stop;
+mod system;
 mod tag;
 mod wait;
 
@@ -111,6 +112,26 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "tag", long: "image tag", about: "Give an image another name", run: tag::main },
     Command { name: "rmi", long: "image rm", about: "Remove images", run: rmi::main },
+    Command {
+        name: "container prune",
+        long: "container prune",
+        about: "Remove stopped containers",
+        run: system::prune::containers,
+    },
+    Command { name: "image prune", long: "image prune", about: "Remove images not in use", run: system::prune::images },
+    Command { name: "system df", long: "system df", about: "Show where the room goes", run: system::df::main },
+    Command {
+        name: "system check",
+        long: "system check",
+        about: "Verify everything, find what crashes left",
+        run: system::check::main,
+    },
+    Command {
+        name: "system prune",
+        long: "system prune",
+        about: "Remove what is not in use",
+        run: system::prune::system,
+    },
     Command { name: "version", long: "version", about: "Show the version", run: version },
 ];
 
@@ -153,7 +174,7 @@ pub(crate) fn dispatch(engine: &Engine, args: &[OsString]) -> Result<i32, Failur
 fn help() {
     let mut text = "Usage:  tare [--root DIR] [--run-root DIR] [--cgroup-driver cgroupfs|systemd] COMMAND\n\nA container engine that weighs almost nothing.\n\nCommands:\n".to_owned();
     for command in COMMANDS {
-        text.push_str(&format!("  {:10} {}\n", command.name, command.about));
+        text.push_str(&format!("  {:16} {}\n", command.name, command.about));
     }
     text.push_str("\nRun \"tare COMMAND --help\" for more about a command.\n");
     out(&text);

@@ -149,13 +149,19 @@ pub fn remove(engine: &Engine, text: &str, force: bool) -> Result<Vec<Removed>> 
     Ok(removed)
 }
 
-fn usage(containers: &[containers::Container], id: &ImageId) -> Option<Usage> {
+pub(crate) fn usage(containers: &[containers::Container], id: &ImageId) -> Option<Usage> {
     let uses = |container: &&containers::Container| matches!(&container.record.image, RecordImage::Stored { id: own, .. } if own == id);
     let short = |container: &containers::Container| container.record.id[..12].to_owned();
     let mut users: Vec<_> = containers.iter().filter(uses).collect();
     users.sort_by_key(|container| !container.is_alive());
     let first = users.first()?;
     Some(if first.is_alive() { Usage::Running(short(first)) } else { Usage::Stopped(short(first)) })
+}
+
+/// Removes from disk what no image needs.
+pub(crate) fn collect(engine: &Engine) -> Result<()> {
+    let containers = containers::list::list(engine, true)?.containers;
+    engine.store()?.gc(&|id: &ImageId| usage(&containers, id)).map(drop)
 }
 
 /// The images of the store.

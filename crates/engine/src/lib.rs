@@ -21,6 +21,7 @@ pub mod config;
 pub mod containers;
 pub mod images;
 mod settings;
+pub mod system;
 
 use std::sync::OnceLock;
 

@@ -11,6 +11,7 @@ use stdx::{Context, Result, id};
 
 use crate::image::CONFIG_MAX;
 use crate::ingest::is_abandoned;
+use crate::names::Names;
 use crate::snapshot::Meta;
 use crate::{Store, Usage};
 
@@ -34,6 +35,16 @@ impl Store {
             names.images.retain(|id, record| !record.removed || in_use(id).is_some());
             Ok(names.clone())
         })?;
+        let reached = self.reached(&names)?;
+        let mut freed = Freed::default();
+        self.sweep_snapshots(&reached, &mut freed)?;
+        self.sweep_blobs(&reached, &mut freed)?;
+        self.sweep_scratch()?;
+        Ok(freed)
+    }
+
+    /// What these images need.
+    pub(crate) fn reached(&self, names: &Names) -> Result<Reached> {
         let mut reached = Reached::default();
         for (id, record) in &names.images {
             reached.blobs.insert(id.blob());
@@ -43,11 +54,10 @@ impl Store {
                 reached.blobs.extend(self.manifest_blobs(&manifest));
             }
         }
-        let mut freed = Freed::default();
-        self.sweep_snapshots(&mut reached, &mut freed)?;
-        self.sweep_blobs(&reached, &mut freed)?;
-        self.sweep_scratch()?;
-        Ok(freed)
+        for chain in &reached.chains {
+            reached.blobs.extend(self.snapshot_meta(chain)?.and_then(|meta| Some(meta.blob?.digest)));
+        }
+        Ok(reached)
     }
 
     pub(crate) fn manifest_blobs(&self, manifest: &BlobDigest) -> Vec<BlobDigest> {
@@ -55,18 +65,17 @@ impl Store {
         Manifest::parse(&bytes).map_or_else(|_| Vec::new(), |m| m.layers.iter().map(|layer| layer.digest).collect())
     }
 
-    fn sweep_snapshots(&self, reached: &mut Reached, freed: &mut Freed) -> Result<()> {
-        let mut garbage = Vec::new();
-        for entry in entries(&self.snapshots_dir())? {
-            let Some(digest) = entry.file_name().to_str().and_then(Digest::from_hex) else { continue };
-            let chain = ChainId::new(digest);
-            if reached.chains.contains(&chain) {
-                reached.blobs.extend(self.snapshot_meta(&chain)?.and_then(|meta| Some(meta.blob?.digest)));
-            } else {
-                // One that cannot be read goes all the same.
-                garbage.push((chain, self.snapshot_meta(&chain).unwrap_or_default()));
-            }
-        }
+    /// The snapshots that are there, of images or of nobody.
+    pub(crate) fn snapshots(&self) -> Result<Vec<ChainId>> {
+        let names = entries(&self.snapshots_dir())?.into_iter().map(|entry| entry.file_name());
+        Ok(names.filter_map(|name| name.to_str().and_then(Digest::from_hex)).map(ChainId::new).collect())
+    }
+
+    fn sweep_snapshots(&self, reached: &Reached, freed: &mut Freed) -> Result<()> {
+        let unreached = self.snapshots()?.into_iter().filter(|chain| !reached.chains.contains(chain));
+        // One that cannot be read goes all the same.
+        let mut garbage: Vec<_> =
+            unreached.map(|chain| (chain, self.snapshot_meta(&chain).unwrap_or_default())).collect();
         // Those on top go first: a crash must not leave a snapshot without the ones below it.
         while let Some(at) =
             garbage.iter().position(|(chain, _)| !garbage.iter().any(|(_, m)| is_parent(chain, m.as_ref())))
@@ -114,10 +123,11 @@ impl Store {
     }
 }
 
+/// What images need.
 #[derive(Default)]
-struct Reached {
-    blobs: BTreeSet<BlobDigest>,
-    chains: BTreeSet<ChainId>,
+pub(crate) struct Reached {
+    pub(crate) blobs: BTreeSet<BlobDigest>,
+    pub(crate) chains: BTreeSet<ChainId>,
 }
 
 fn is_parent(chain: &ChainId, other: Option<&Meta>) -> bool {

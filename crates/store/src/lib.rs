@@ -21,8 +21,10 @@
 //! Readers take no lock: they read `NAMES.json`, which is replaced atomically, and one configuration.
 
 mod archive;
+mod check;
 mod commit;
 mod content;
+mod footprint;
 mod gc;
 mod image;
 mod import;
@@ -48,8 +50,10 @@ use std::path::{Path, PathBuf};
 use stdx::Result;
 
 pub use archive::{Loaded, Progress};
+pub use check::{Finding, Harm};
 pub use commit::{Commit, Committed};
 pub use content::Content;
+pub use footprint::Footprint;
 pub use gc::Freed;
 pub use image::Image;
 pub use import::ImportOptions;

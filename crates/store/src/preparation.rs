@@ -184,6 +184,11 @@ impl<'a> Preparation<'a> {
         self.settle(stack, loose).map(|()| diff_id)
     }
 
+    /// Where the layer is that was pushed last.
+    pub(crate) fn last_dir(&self) -> Option<PathBuf> {
+        self.prepared.last().map(|prepared| prepared.dir.clone())
+    }
+
     /// Takes the last layer that was pushed away again; the size of its files.
     pub(crate) fn pop(&mut self) -> u64 {
         self.prepared.pop().map_or(0, |prepared| prepared.meta.size)

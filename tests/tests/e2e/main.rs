@@ -20,6 +20,7 @@ mod root;
 mod runtime;
 mod security;
 mod streams;
+mod system;
 mod systemd;
 mod terminal;
 mod unified;

@@ -1,0 +1,5 @@
+//! `tare system …`: one file a command.
+
+pub(super) mod check;
+pub(super) mod df;
+pub(super) mod prune;

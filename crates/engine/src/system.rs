@@ -1,0 +1,5 @@
+//! The installation as a whole: what it takes, whether it is well, and cleaning up.
+
+pub mod check;
+pub mod df;
+pub mod prune;

@@ -1,0 +1,42 @@
+//! Where on disk an image is.
+
+use std::path::PathBuf;
+
+use oci::{ChainId, ImageId, Reference};
+use stdx::Result;
+
+use crate::Store;
+
+/// Every path below the data root that an image needs; images share paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Footprint {
+    pub id: ImageId,
+    pub names: Vec<Reference>,
+    pub paths: Vec<PathBuf>,
+}
+
+impl Store {
+    /// The footprints of all images, those that only containers still stand on included.
+    pub fn footprints(&self) -> Result<Vec<Footprint>> {
+        let names = self.names()?;
+        let mut footprints = Vec::new();
+        for (id, record) in &names.images {
+            let chains = ChainId::stack(&self.read_config(id)?.rootfs.diff_ids);
+            let mut blobs = vec![id.blob()];
+            for chain in &chains {
+                blobs.extend(self.snapshot_meta(chain)?.and_then(|meta| Some(meta.blob?.digest)));
+            }
+            if let Some(manifest) = record.manifest {
+                blobs.push(manifest);
+                blobs.extend(self.manifest_blobs(&manifest));
+            }
+            blobs.sort_unstable();
+            blobs.dedup();
+            let content = self.content();
+            let snapshots = chains.iter().map(|chain| self.snapshot_dir(chain));
+            let paths = snapshots.chain(blobs.iter().map(|blob| content.path(blob))).collect();
+            footprints.push(Footprint { id: *id, names: names.of(id), paths });
+        }
+        Ok(footprints)
+    }
+}
