@@ -28,6 +28,19 @@ fn every_case_reads_as_expected() {
     assert!(cases > 0 && wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn a_file_cut_anywhere_is_read_or_refused() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    for entry in fs::read_dir(&root).unwrap() {
+        let source = fs::read_to_string(entry.unwrap().path().join("Dockerfile")).unwrap();
+        for (at, _) in source.char_indices() {
+            read(&source[..at]);
+            read(&source[at..]);
+            read(&format!("{}\n{}", &source[..at], &source[at..]));
+        }
+    }
+}
+
 fn read(source: &str) -> String {
     let file = match Dockerfile::parse(source) {
         Ok(file) => file,
@@ -38,6 +51,9 @@ fn read(source: &str) -> String {
     for stage in &file.stages {
         show(&mut out, "stage", &stage.head);
         stage.instructions.iter().for_each(|instruction| show(&mut out, "  ", instruction));
+    }
+    for warning in file.warnings() {
+        writeln!(out, "warning {}: {}: {}", warning.span.first, warning.check, warning.message).unwrap();
     }
     out
 }
