@@ -68,12 +68,17 @@ impl Dockerfile {
         self.stage_before(reference, self.stages.len())
     }
 
-    /// The stage that FROM or `--from` means in the stage `index`: one of those before it.
+    /// The stage that `--from` means in the stage `index`: one of those before it, by name or by number.
     pub fn stage_before(&self, reference: &str, index: usize) -> Option<usize> {
+        let number = || reference.parse().ok().filter(|number| *number < index.min(self.stages.len()));
+        self.named_before(reference, index).or_else(number)
+    }
+
+    /// The stage that FROM means in the stage `index`: one of those before it, by name only; a number is an image.
+    pub fn named_before(&self, reference: &str, index: usize) -> Option<usize> {
         let name = reference.to_ascii_lowercase();
         let before = &self.stages[..index.min(self.stages.len())];
-        let named = before.iter().rposition(|stage| stage.from.name.as_deref() == Some(&name));
-        named.or_else(|| reference.parse().ok().filter(|number| *number < before.len()))
+        before.iter().rposition(|stage| stage.from.name.as_deref() == Some(&name))
     }
 
     /// The values of the ARGs before the first FROM: given ones over defaults, defaults expanded in order.
