@@ -9,6 +9,11 @@ pub(crate) const DETACHED: &str = "detached start";
 pub(crate) const MONITOR: &str = "memory (PSS) of a container's parent";
 pub(crate) const STORM: &str = "100 detached starts, 4 at a time";
 
+pub(crate) const PULL: &str = "pull of a large image, empty storage";
+pub(crate) const PULL_MEMORY: &str = "peak memory of that pull";
+pub(crate) const PUSH: &str = "push of the same, compressing it";
+pub(crate) const COMMIT: &str = "commit of one changed file upon it";
+
 pub(crate) const TARE: &str = "tare";
 pub(crate) const FLOOR: &str = "floor";
 pub(crate) const TARE_RUNTIME: &str = "tare runtime run";
@@ -42,13 +47,18 @@ const BUDGETS: &[(&str, &str, Bound)] = &[
     (MONITOR, TARE, Bound::AtMost(250.0)),
     (STORM, TARE, Bound::MoreBy(PODMAN, 10.0)),
     (STORM, TARE, Bound::MoreBy(DOCKER, 10.0)),
+    (PULL, TARE, Bound::TimesAtMost(PODMAN, 0.3)),
+    (PULL, TARE, Bound::TimesAtMost(DOCKER, 0.3)),
+    (PULL_MEMORY, TARE, Bound::AtMost(102_400.0)),
+    (COMMIT, TARE, Bound::AtMost(30.0)),
 ];
 
 /// One line a budget; whether all that could be checked are kept.
 pub(crate) fn print_verdicts(figures: &[Figure]) -> bool {
     println!("\n{:<40} {:<30} {:>9}  verdict", "budget", "bound", "seen");
     let mut kept = true;
-    for (measurement, ours, bound) in BUDGETS {
+    let is_measured = |(measurement, ..): &&(&str, &str, Bound)| figures.iter().any(|f| f.measurement == *measurement);
+    for (measurement, ours, bound) in BUDGETS.iter().filter(is_measured) {
         let median = |who: &str| find(figures, measurement, who).map(Figure::median);
         let (words, verdict) = judge(bound, median(ours), median);
         let (seen, verdict) = match verdict {

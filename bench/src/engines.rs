@@ -35,11 +35,28 @@ pub(crate) fn installed(tare: &Path, image: &Path, scratch: &Scratch) -> Result<
     Ok(engines)
 }
 
-fn tare(binary: &Path, scratch: &Scratch) -> Result<Engine> {
+pub(crate) fn tare(binary: &Path, scratch: &Scratch) -> Result<Engine> {
     let root = scratch.data("tare")?;
     let environment =
         vec![("TARE_ROOT", root.display().to_string()), ("TARE_RUN", scratch.run.join("tare").display().to_string())];
     Ok(Engine { name: budget::TARE.into(), prefix: vec![binary.display().to_string()], environment, daemon: None })
+}
+
+/// All that start, with empty storage; those that want to be told that a registry has no TLS are told.
+pub(crate) fn with_registry(tare: &Path, registry: &str, scratch: &Scratch) -> Vec<Engine> {
+    let starts: [(&str, &dyn Fn() -> Result<Engine>); 3] = [
+        (budget::TARE, &|| self::tare(tare, scratch)),
+        (budget::PODMAN, &|| podman(scratch)),
+        (budget::DOCKER, &|| docker_in(scratch, &["dockerd"], &[registry])),
+    ];
+    let mut engines = Vec::new();
+    for (name, start) in starts {
+        match start().and_then(|engine| engine.output(&["version"]).map(|_| engine)) {
+            Ok(engine) => engines.push(engine),
+            Err(error) => eprintln!("without {name}: {error}"),
+        }
+    }
+    engines
 }
 
 /// The limits are named because a machine that may not raise them fails podman's own.
@@ -63,6 +80,10 @@ fn podman(scratch: &Scratch) -> Result<Engine> {
 
 /// A daemon in a network namespace of its own, so that this machine's network stays as it is.
 fn docker(scratch: &Scratch) -> Result<Engine> {
+    docker_in(scratch, &["unshare", "--net", "dockerd"], &[])
+}
+
+fn docker_in(scratch: &Scratch, program: &[&str], insecure: &[&str]) -> Result<Engine> {
     let root = scratch.data("docker")?;
     let socket = scratch.run.join("docker.sock");
     let limit = serde_json::json!({"Name": "nofile", "Hard": 20000, "Soft": 20000});
@@ -74,14 +95,15 @@ fn docker(scratch: &Scratch) -> Result<Engine> {
         "storage-driver": "overlay2",
         "bridge": "none",
         "iptables": false,
+        "insecure-registries": insecure,
         "default-ulimits": {"nofile": limit},
     });
     let config = scratch.file("daemon.json", &config.to_string())?;
     let log = fs::File::create(scratch.data.join("dockerd.log")).context(|| "cannot make dockerd.log".into())?;
-    let mut dockerd = Command::new("unshare");
-    dockerd.args(["--net", "dockerd", "--config-file"]).arg(config);
+    let mut dockerd = Command::new(program[0]);
+    dockerd.args(&program[1..]).arg("--config-file").arg(config);
     dockerd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    let daemon = dockerd.spawn().context(|| "cannot run \"unshare\"".into())?;
+    let daemon = dockerd.spawn().context(|| format!("cannot run {:?}", program[0]))?;
     let prefix = vec!["docker".to_owned(), "-H".to_owned(), format!("unix://{}", socket.display())];
     let environment = vec![("DOCKER_API_VERSION", "1.41".to_owned())];
     let mut engine = Engine { name: budget::DOCKER.into(), prefix, environment, daemon: Some(daemon) };

@@ -14,6 +14,7 @@ mod memory;
 mod runtimes;
 mod sample;
 mod scratch;
+pub mod transfer;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -52,7 +53,7 @@ const STORM_WIDTH: usize = 4;
 /// Measures everything and prints the tables; whether every budget that could be checked is kept.
 pub fn run(inputs: &Inputs) -> Result<bool> {
     let scratch = Scratch::new(&inputs.scratch)?;
-    let rootfs = scratch.unpack(&inputs.busybox)?;
+    let rootfs = scratch.unpack(&inputs.busybox, "rootfs")?;
     let engines = engines::installed(&inputs.tare, &inputs.busybox, &scratch)?;
     let programs = runtimes::installed(&inputs.tare, &inputs.floor, &rootfs, &scratch)?;
     let mut figures = beside_floor(&engines[0], &programs[0])?;

@@ -26,6 +26,15 @@ impl Scratch {
         Ok(scratch)
     }
 
+    /// A part of another one, which goes before that.
+    pub(crate) fn within(other: &Self, name: &str) -> Result<Self> {
+        let scratch = Self { data: other.data.join(name), run: other.run.join(name) };
+        for dir in [&scratch.data, &scratch.run] {
+            fs::create_dir_all(dir).context(|| format!("cannot make {dir:?}"))?;
+        }
+        Ok(scratch)
+    }
+
     /// A new directory for data.
     pub(crate) fn data(&self, name: &str) -> Result<PathBuf> {
         let dir = self.data.join(name);
@@ -41,8 +50,8 @@ impl Scratch {
     }
 
     /// A directory with the content of a tar.
-    pub(crate) fn unpack(&self, archive: &Path) -> Result<PathBuf> {
-        let dir = self.data("rootfs")?;
+    pub(crate) fn unpack(&self, archive: &Path, name: &str) -> Result<PathBuf> {
+        let dir = self.data(name)?;
         sample::quiet(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(&dir))?;
         Ok(dir)
     }

@@ -26,7 +26,12 @@ pub(crate) fn print() -> Result<()> {
 
 /// Every image, busybox first.
 pub(crate) fn all() -> Result<Vec<PathBuf>> {
-    Ok(vec![busybox()?, ensure("debian.tar", debian::make)?])
+    Ok(vec![busybox()?, debian()?])
+}
+
+/// A small Debian.
+pub(crate) fn debian() -> Result<PathBuf> {
+    ensure("debian.tar", debian::make)
 }
 
 /// Debian's busybox-static with a link for every applet, and the accounts of a small system.

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use stdx::{Error, Result};
 
-const USAGE: &str = "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [--check] | demo | vm [plain|systemd] [FILTER…] | fuzz [TARGET] [--seconds=N]";
+const USAGE: &str = "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [pull] [--check] | demo | vm [plain|systemd] [FILTER…] | fuzz [TARGET] [--seconds=N]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use e2e::registry::{Plain, Secure};
-use e2e::{Archive, Outcome, Tare, until};
+use e2e::{Archive, Outcome, Tare, Terminal, until};
 use oci::Descriptor;
 use oci::descriptor::media_type;
 use registry::testing::{Fault, Server};
@@ -262,4 +262,19 @@ fn serve(server: &Server, layer: &[u8]) -> (String, String) {
         json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": [layer]});
     server.put_manifest("box", "latest", media_type::OCI_MANIFEST, manifest.to_string().as_bytes());
     (format!("{}/box:latest", server.host()), format!("/blobs/{}", layer.digest))
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn a_terminal_shows_bars() {
+    let server = Server::start();
+    let content: Vec<u8> = (0..4u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let (name, layer) = serve(&server, &Archive::new().file("big", &content).finish());
+    server.fail("GET", &layer, Fault::Slow { piece: 1 << 20, pause: std::time::Duration::from_millis(150) });
+    let tare = Tare::empty();
+    let mut terminal = Terminal::start(&tare.command(["pull", &name]));
+    terminal.expect("Downloading [");
+    terminal.expect("Pull complete").expect("Status: Downloaded newer image");
+    assert_eq!(terminal.exit_code(), 0);
+    assert!(terminal.screen().contains("MB/4.2MB"), "{}", terminal.screen());
 }

@@ -102,6 +102,7 @@ fn one(engine: &Engine, reference: &Reference, platform: Option<&Platform>, outp
     let which = name.digest().map_or_else(|| name.tag().unwrap_or_default().to_owned(), |digest| digest.to_string());
     say(format!("{which}: Pulling from {}\n", name.path()));
     let pulled = pull::pull(engine, reference, platform, &|event| transfer.pulling(event));
+    transfer.finish();
     notes(engine);
     let pulled = pulled?;
     say(format!("Digest: {}\n", pulled.digest));

@@ -51,6 +51,7 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
 fn one(engine: &Engine, name: &Reference, quiet: bool) -> Result<(), Failure> {
     let transfer = Transfer::new(if quiet { Output::Nowhere } else { Output::Stdout });
     let pushed = push::push(engine, name, &|event| transfer.pushing(event));
+    transfer.finish();
     notes(engine);
     let pushed = pushed?;
     if quiet {
