@@ -6,6 +6,7 @@
 mod commands;
 mod container_args;
 mod error;
+mod filter;
 mod output_file;
 mod stream;
 mod table;

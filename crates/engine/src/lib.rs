@@ -19,6 +19,7 @@
 
 pub mod config;
 pub mod containers;
+pub mod filter;
 pub mod images;
 mod settings;
 pub mod system;

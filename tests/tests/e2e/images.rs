@@ -228,3 +228,31 @@ fn bad_archives_are_refused_and_leave_nothing() {
     assert_eq!(e2e::unfinished(&tare.root()), [""; 0]);
     assert!(e2e::names(&tare.root().join("snapshots")).is_empty());
 }
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn images_are_filtered() {
+    let tare = Tare::new();
+    let file = tare.file("deep.tar", docker_archive(1));
+    tare.tare(["load", "-q", "-i", &file]).ok();
+    tare.tare(["tag", "busybox", "r.io/team/box:v1"]).ok();
+    let names = |filters: &[&str]| -> Vec<String> {
+        let arguments = ["images"].into_iter().chain(filters.iter().flat_map(|filter| ["--filter", filter]));
+        let text = tare.tare(arguments).ok();
+        let mut names: Vec<String> =
+            text.lines().skip(1).map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(":")).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&[]), ["busybox:latest", "deep:latest", "r.io/team/box:v1"]);
+    assert_eq!(names(&["reference=*b*x"]), ["busybox:latest"]);
+    assert_eq!(names(&["reference=r.io/*/*:v?"]), ["r.io/team/box:v1"]);
+    assert_eq!(names(&["before=busybox"]), [""; 0]);
+    assert_eq!(names(&["dangling=true"]), [""; 0]);
+    assert_eq!(names(&["label=none"]), [""; 0]);
+    tare.tare(["tag", "busybox", "deep"]).ok();
+    assert_eq!(names(&["dangling=true"]), ["<none>:<none>"]);
+    tare.tare(["images", "--filter", "dangling=maybe"]).fails(1, "invalid filter \"dangling=maybe\"");
+    let header = tare.tare(["images", "--digests"]).ok();
+    assert!(header.lines().next().unwrap().contains("DIGEST"), "{header}");
+}

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use engine::Engine;
 use oci::Reference;
+use store::Image;
 
 use crate::error::Failure;
 use crate::{table, times};
@@ -12,6 +13,15 @@ use crate::{table, times};
 #[derive(clap::Parser, Debug)]
 #[command(name = "tare images")]
 pub(crate) struct Args {
+    /// Show all images: there are none that are hidden
+    #[arg(short, long)]
+    all: bool,
+    /// Show the digests that images were pulled or pushed by
+    #[arg(long)]
+    digests: bool,
+    /// Only some: dangling=true, label=KEY[=VALUE], before=IMAGE, since=IMAGE, until=TIME, reference=PATTERN
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Vec<String>,
     /// Do not cut ids short
     #[arg(long)]
     no_trunc: bool,
@@ -25,34 +35,51 @@ pub(crate) struct Args {
 
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
+    let filter = crate::filter::images(engine, &args.filter)?;
     let mut images = engine::images::list(engine)?;
+    images.retain(|image| filter.suits(image));
     images.sort_by_key(|image| std::cmp::Reverse(image.created()));
     let wanted = |name: Option<&Reference>| match (&args.name, name) {
-        (None, _) => true,
-        (Some(wanted), Some(name)) => *wanted == name.familiar() || *wanted == name.familiar_name(),
+        (None, None) => true,
         (Some(_), None) => false,
+        (wanted, Some(name)) => {
+            let is_named = |wanted: &String| *wanted == name.familiar() || *wanted == name.familiar_name();
+            filter.suits_name(name) && wanted.as_ref().is_none_or(is_named)
+        }
     };
     let mut rows = Vec::new();
     for image in &images {
         let id = if args.no_trunc { image.id.to_string() } else { image.id.short() };
-        let names: Vec<Option<&Reference>> =
-            if image.names.is_empty() { vec![None] } else { image.names.iter().map(Some).collect() };
-        for name in names.into_iter().filter(|name| wanted(*name)) {
-            rows.push(vec![
-                name.map_or("<none>".into(), Reference::familiar_name),
-                name.and_then(Reference::tag).unwrap_or("<none>").to_owned(),
-                id.clone(),
-                image.created().map_or("N/A".into(), times::ago),
-                stdx::size::human(image.size),
-            ]);
+        for (name, digest) in names(image).into_iter().filter(|(name, _)| wanted(name.as_ref())) {
+            let tag = name.as_ref().and_then(Reference::tag).unwrap_or("<none>").to_owned();
+            let repository = name.as_ref().or(digest.as_ref()).map_or("<none>".into(), Reference::familiar_name);
+            let mut row = vec![repository, tag];
+            if args.digests {
+                let digest = digest.as_ref().and_then(Reference::digest);
+                row.push(digest.map_or("<none>".into(), |digest| digest.to_string()));
+            }
+            row.extend([id.clone(), image.created().map_or("N/A".into(), times::ago), stdx::size::human(image.size)]);
+            rows.push(row);
         }
     }
     if args.quiet {
-        let mut ids: Vec<&String> = rows.iter().map(|row| &row[2]).collect();
+        let mut ids: Vec<&String> = rows.iter().map(|row| &row[row.len() - 3]).collect();
         ids.dedup();
         ids.iter().for_each(|id| table::out(&format!("{id}\n")));
         return Ok(0);
     }
-    table::print(&["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], &rows);
+    let digest: &[&str] = if args.digests { &["DIGEST"] } else { &[] };
+    let header = [&["REPOSITORY", "TAG"], digest, &["IMAGE ID", "CREATED", "SIZE"]].concat();
+    table::print(&header, &rows);
     Ok(0)
+}
+
+/// The names of an image, each with the digest it has in that repository; what has only a digest has no name.
+fn names(image: &Image) -> Vec<(Option<Reference>, Option<Reference>)> {
+    let digest_in = |name: &Reference| image.digests.iter().find(|digest| digest.same_repository(name)).cloned();
+    let named = image.names.iter().map(|name| (Some(name.clone()), digest_in(name)));
+    let is_bare = |digest: &&Reference| !image.names.iter().any(|name| name.same_repository(digest));
+    let bare = image.digests.iter().filter(is_bare).map(|digest| (None, Some(digest.clone())));
+    let all: Vec<_> = named.chain(bare).collect();
+    if all.is_empty() { vec![(None, None)] } else { all }
 }

@@ -1,26 +1,13 @@
 //! `system prune`, `image prune` and `container prune`: what is not in use goes.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
 use oci::ImageId;
 use stdx::{Error, Kind, Result};
 use store::{Image, Removed};
 
 use crate::Engine;
 use crate::containers::{list, remove};
+use crate::filter::Filter;
 use crate::images;
-
-/// Which things go.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Only what was made before.
-    pub until: Option<Timestamp>,
-    /// `KEY` or `KEY=VALUE`: only what has all of these labels,
-    pub labels: Vec<String>,
-    /// and none of these.
-    pub without_labels: Vec<String>,
-}
 
 /// What went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,18 +16,6 @@ pub struct Pruned {
     pub images: Vec<Removed>,
     /// Of blocks below the data root.
     pub bytes: u64,
-}
-
-impl Filter {
-    fn suits(&self, created: Option<Timestamp>, labels: &BTreeMap<String, String>) -> bool {
-        let has = |wanted: &String| match wanted.split_once('=') {
-            Some((key, value)) => labels.get(key).is_some_and(|own| own == value),
-            None => labels.contains_key(wanted),
-        };
-        self.until.is_none_or(|until| created.is_some_and(|created| created < until))
-            && self.labels.iter().all(has)
-            && !self.without_labels.iter().any(has)
-    }
 }
 
 /// Removes containers that are not alive.

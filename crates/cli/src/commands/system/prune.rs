@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use engine::Engine;
-use engine::system::prune::{self, Filter, Pruned};
-use jiff::{SignedDuration, Timestamp};
+use engine::system::prune::{self, Pruned};
 use stdx::{Error, Result};
 use store::Removed;
 
 use crate::error::Failure;
+use crate::filter::common as filter;
 use crate::table::out;
 use crate::terminal;
 
@@ -97,33 +97,4 @@ fn show(pruned: &Pruned) {
     };
     lines("Deleted Images", pruned.images.iter().map(image).collect());
     out(&format!("Total reclaimed space: {}\n", stdx::size::human(pruned.bytes)));
-}
-
-fn filter(words: &[String]) -> Result<Filter> {
-    let mut filter = Filter::default();
-    for word in words {
-        match word.split_once('=') {
-            Some(("until", time)) => filter.until = Some(until(time)?),
-            Some(("label", label)) => filter.labels.push(label.to_owned()),
-            Some(("label!", label)) => filter.without_labels.push(label.to_owned()),
-            _ => {
-                let message = format!("invalid filter \"{word}\"");
-                return Err(Error::invalid(message).hint("until=TIME, label=KEY[=VALUE] or label!=KEY[=VALUE]"));
-            }
-        }
-    }
-    Ok(filter)
-}
-
-/// A point in time, seconds since 1970, or how long ago (`90m`, `24h`, `1h30m`).
-fn until(text: &str) -> Result<Timestamp> {
-    let invalid = || Error::invalid(format!("invalid time \"{text}\"")).hint("as in 24h or 2026-01-31T12:00:00Z");
-    if let Ok(seconds) = text.parse::<i64>() {
-        return Timestamp::from_second(seconds).map_err(|_| invalid());
-    }
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    let ago: SignedDuration = text.parse().map_err(|_| invalid())?;
-    Timestamp::now().checked_sub(ago).map_err(|_| invalid())
 }
