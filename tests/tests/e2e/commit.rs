@@ -36,14 +36,14 @@ fn changes_are_shown_as_docker_shows_them() {
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_container_becomes_an_image() {
     let tare = Tare::new();
-    let options = ["-e", "KEPT=yes", "-w", "/work", "--label", "a=b"];
-    ended(&tare, "box", &options, "echo content > /work/file; chown 12:34 /work/file; rm /bin/vi");
+    let options = ["-e", "KEPT=yes", "-w", "/job", "--label", "a=b"];
+    ended(&tare, "box", &options, "echo content > /job/file; chown 12:34 /job/file; rm /bin/vi");
     let id =
         tare.tare(["commit", "-a", "me", "-m", "why not", "-c", "CMD [\"cat\",\"file\"]", "box", "team/app:v1"]).ok();
     let made = image(&tare, "team/app:v1");
     assert_eq!(made["Id"].as_str().unwrap(), id.trim());
     assert_eq!((&made["Author"], &made["Comment"]), (&"me".into(), &"why not".into()));
-    assert_eq!(made["Config"]["WorkingDir"], "/work");
+    assert_eq!(made["Config"]["WorkingDir"], "/job");
     assert_eq!(made["Config"]["Labels"]["a"], "b");
     assert!(made["Config"]["Env"].as_array().unwrap().contains(&"KEPT=yes".into()));
     assert_eq!(made["RootFS"]["Layers"].as_array().unwrap().len(), 2);
