@@ -39,7 +39,7 @@ pub fn container(details: &Details) -> ContainerInspect {
         created: time(record.created),
         path: args.first().cloned().unwrap_or_default(),
         args: args.into_iter().skip(1).collect(),
-        state: state(details.container.state.as_ref()),
+        state: state(details.container.state.as_ref(), details.paused),
         image: match &record.image {
             RecordImage::Host => "host".into(),
             RecordImage::Stored { id, .. } => id.to_string(),
@@ -65,7 +65,7 @@ pub fn container(details: &Details) -> ContainerInspect {
 }
 
 /// How a container is, in Docker's words.
-pub fn state(state: Option<&State>) -> ContainerState {
+pub fn state(state: Option<&State>, paused: bool) -> ContainerState {
     let mut result = ContainerState {
         status: "created".into(),
         running: false,
@@ -82,8 +82,9 @@ pub fn state(state: Option<&State>) -> ContainerState {
     match state {
         None | Some(State::Created { .. }) => {}
         Some(State::Running { process, started_at }) => {
-            result.status = "running".into();
+            result.status = if paused { "paused" } else { "running" }.into();
             result.running = true;
+            result.paused = paused;
             result.pid = process.pid;
             result.started_at = time(*started_at);
         }

@@ -1,8 +1,10 @@
 //! The commands: one file each, whose `Args` is its help. Only the command that was named is built.
 
+mod attach;
 mod commit;
 mod create;
 mod diff;
+mod exec;
 mod export;
 mod history;
 mod images;
@@ -14,9 +16,12 @@ mod login;
 mod logout;
 mod logs;
 mod manifest;
+mod pause;
 mod ps;
 pub(crate) mod pull;
 mod push;
+mod rename;
+mod restart;
 mod rm;
 mod rmi;
 mod run;
@@ -24,9 +29,12 @@ pub(crate) mod runtime;
 mod save;
 mod search;
 mod start;
+mod stats;
 mod stop;
 mod system;
 mod tag;
+mod top;
+mod update;
 mod wait;
 
 use std::ffi::OsString;
@@ -59,6 +67,18 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "create", long: "container create", about: "Create a new container", run: create::main },
     Command { name: "start", long: "container start", about: "Start stopped containers", run: start::main },
+    Command {
+        name: "exec",
+        long: "container exec",
+        about: "Execute a command in a running container",
+        run: exec::main,
+    },
+    Command {
+        name: "attach",
+        long: "container attach",
+        about: "Attach this terminal to a running container",
+        run: attach::main,
+    },
     Command { name: "ps", long: "container ls", about: "List containers", run: ps::main },
     Command { name: "logs", long: "container logs", about: "Fetch the logs of a container", run: logs::main },
     Command {
@@ -68,6 +88,14 @@ const COMMANDS: &[Command] = &[
         run: inspect::main,
     },
     Command { name: "stop", long: "container stop", about: "Stop running containers", run: stop::main },
+    Command { name: "restart", long: "container restart", about: "Stop and start containers", run: restart::main },
+    Command {
+        name: "pause",
+        long: "container pause",
+        about: "Stop all processes of containers for a while",
+        run: pause::pause,
+    },
+    Command { name: "unpause", long: "container unpause", about: "Continue paused containers", run: pause::unpause },
     Command { name: "kill", long: "container kill", about: "Send a signal to running containers", run: kill::main },
     Command {
         name: "wait",
@@ -75,6 +103,15 @@ const COMMANDS: &[Command] = &[
         about: "Wait until containers end, then print their exit codes",
         run: wait::main,
     },
+    Command { name: "rename", long: "container rename", about: "Give a container another name", run: rename::main },
+    Command {
+        name: "update",
+        long: "container update",
+        about: "Change the limits of containers, running or not",
+        run: update::main,
+    },
+    Command { name: "top", long: "container top", about: "Show the processes of a container", run: top::main },
+    Command { name: "stats", long: "container stats", about: "Show what containers use, live", run: stats::main },
     Command { name: "rm", long: "container rm", about: "Remove containers", run: rm::main },
     Command { name: "pull", long: "image pull", about: "Download an image from a registry", run: pull::main },
     Command { name: "push", long: "image push", about: "Upload an image to a registry", run: push::main },

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use engine::containers::Options;
 use engine::containers::options::{Dns, Namespaces, Network, Seccomp, Time, parse};
-use oci::runtime_spec::{BlockIo, Cpu, Memory, Pids, Resources};
+use oci::runtime_spec::{BlockIo, Memory, Resources};
 use stdx::{Context, Error, Kind, Result};
 
 use crate::commands::pull::Policy;
+use crate::limit_args::LimitArgs;
 
 /// A switch that may also be given as `--name=true` or `--name=false`.
 macro_rules! switch {
@@ -18,6 +19,8 @@ macro_rules! switch {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct ContainerArgs {
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Add a custom host-to-IP mapping (host:ip)
     #[arg(long, value_name = "HOST:IP")]
     add_host: Vec<String>,
@@ -27,9 +30,6 @@ pub(crate) struct ContainerArgs {
     /// Attach to STDIN, STDOUT or STDERR
     #[arg(short, long, value_name = "STREAM")]
     pub(crate) attach: Vec<String>,
-    /// Block IO weight, between 10 and 1000, or 0 to leave it
-    #[arg(long, value_name = "WEIGHT")]
-    blkio_weight: Option<u16>,
     /// Block IO weight of a device (device:weight)
     #[arg(long, value_name = "DEVICE:WEIGHT")]
     blkio_weight_device: Vec<String>,
@@ -48,30 +48,6 @@ pub(crate) struct ContainerArgs {
     /// Write the container's id to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) cidfile: Option<PathBuf>,
-    /// Period of the CPU limit, in microseconds
-    #[arg(long, value_name = "MICROSECONDS")]
-    cpu_period: Option<u64>,
-    /// CPU time in each period, in microseconds
-    #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
-    cpu_quota: Option<i64>,
-    /// Period of the real-time CPU limit, in microseconds
-    #[arg(long, value_name = "MICROSECONDS")]
-    cpu_rt_period: Option<u64>,
-    /// Real-time CPU time in each period, in microseconds
-    #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
-    cpu_rt_runtime: Option<i64>,
-    /// CPU shares (relative weight)
-    #[arg(short, long, value_name = "SHARES")]
-    cpu_shares: Option<u64>,
-    /// Number of CPUs
-    #[arg(long, value_name = "NUMBER")]
-    cpus: Option<String>,
-    /// CPUs in which to run (0-3, 0,1)
-    #[arg(long, value_name = "LIST")]
-    cpuset_cpus: Option<String>,
-    /// Memory nodes to use (0-3, 0,1)
-    #[arg(long, value_name = "LIST")]
-    cpuset_mems: Option<String>,
     /// Add a host's device to the container
     #[arg(long, value_name = "DEVICE")]
     device: Vec<String>,
@@ -126,9 +102,6 @@ pub(crate) struct ContainerArgs {
     /// IPC namespace: private, host, none, container:ID
     #[arg(long, value_name = "MODE", default_value = "")]
     ipc: String,
-    /// Limit of kernel memory (ignored where the kernel has dropped it)
-    #[arg(long, value_name = "BYTES")]
-    kernel_memory: Option<String>,
     /// Set metadata on the container
     #[arg(short, long, value_name = "NAME=VALUE")]
     label: Vec<String>,
@@ -141,15 +114,6 @@ pub(crate) struct ContainerArgs {
     /// Log driver options: max-size, max-file
     #[arg(long, value_name = "NAME=VALUE")]
     log_opt: Vec<String>,
-    /// Memory limit
-    #[arg(short, long, value_name = "BYTES")]
-    memory: Option<String>,
-    /// Memory soft limit
-    #[arg(long, value_name = "BYTES")]
-    memory_reservation: Option<String>,
-    /// Limit of memory and swap together: -1 for unlimited swap
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
-    memory_swap: Option<String>,
     /// Swappiness of the container's memory (0 to 100)
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     memory_swappiness: Option<i64>,
@@ -171,9 +135,6 @@ pub(crate) struct ContainerArgs {
     /// PID namespace: private, host, container:ID
     #[arg(long, value_name = "MODE", default_value = "")]
     pid: String,
-    /// Limit of processes and threads (-1 for unlimited)
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    pids_limit: Option<i64>,
     /// Platform the image must be for (os/arch[/variant])
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
@@ -277,7 +238,7 @@ impl ContainerArgs {
             log: parse::log(self.log_driver.as_deref(), &self.log_opt)?,
             namespaces: self.namespaces()?,
             resources: self.resources()?,
-            nano_cpus: self.cpus.as_deref().map(parse::cpus).transpose()?,
+            nano_cpus: self.limits.nano_cpus()?,
             cgroup_parent: self.cgroup_parent.clone().filter(|path| !path.is_empty()),
             oom_score_adj: self.oom_score_adj,
             ulimits: self.ulimit.iter().map(|text| parse::ulimit(text)).collect::<Result<_>>()?,
@@ -335,64 +296,22 @@ impl ContainerArgs {
     }
 
     fn resources(&self) -> Result<Resources> {
-        Ok(Resources {
-            cpu: self.cpu()?,
-            memory: self.memory()?,
-            pids: self.pids_limit.filter(|&limit| limit != 0).map(|limit| Pids { limit: Some(limit) }),
-            block_io: self.block_io()?,
-            ..Resources::default()
-        })
-    }
-
-    fn cpu(&self) -> Result<Option<Cpu>> {
-        let (period, quota) = (self.cpu_period.filter(|&n| n != 0), self.cpu_quota.filter(|&n| n != 0));
-        if let Some(period) = period.filter(|period| !(1000..=1_000_000).contains(period)) {
-            return Err(Error::invalid(format!(
-                "the CPU period {period} must be between 1000 (1 ms) and 1000000 (1 s)"
-            )));
-        }
-        if let Some(quota) = quota.filter(|&quota| quota > 0 && quota < 1000) {
-            return Err(Error::invalid(format!("the CPU quota {quota} must be at least 1000 (1 ms)")));
-        }
-        if self.cpus.is_some() && (period.is_some() || quota.is_some()) {
-            return Err(Error::invalid("conflicting options: --cpus and --cpu-period or --cpu-quota"));
-        }
-        let cpu = Cpu {
-            shares: self.cpu_shares,
-            quota,
-            period,
-            realtime_runtime: self.cpu_rt_runtime,
-            realtime_period: self.cpu_rt_period,
-            cpus: self.cpuset_cpus.clone(),
-            mems: self.cpuset_mems.clone(),
-            ..Cpu::default()
-        };
-        Ok((cpu != Cpu::default()).then_some(cpu))
+        Ok(Resources { memory: self.memory()?, block_io: self.block_io()?, ..self.limits.resources()? })
     }
 
     fn memory(&self) -> Result<Option<Memory>> {
-        let size = |option: &str, text: &Option<String>| {
-            text.as_deref()
-                .map(|text| parse::bytes_or_unlimited(option, text))
-                .transpose()
-                .map(|size| size.filter(|&size| size != 0))
-        };
         let swappiness = self.memory_swappiness.filter(|&value| value != -1);
         if let Some(value) = swappiness.filter(|value| !(0..=100).contains(value)) {
             return Err(Error::invalid(format!("the memory swappiness {value} must be between 0 and 100")));
         }
-        let limit = size("memory", &self.memory)?;
+        let limits = self.limits.memory()?.unwrap_or_default();
         // Docker's rule: with a memory limit and no word of swap, as much swap again.
-        let swap = size("memory-swap", &self.memory_swap)?
-            .or(limit.filter(|&limit| limit > 0).and_then(|limit| limit.checked_mul(2)));
+        let swap = limits.swap.or(limits.limit.filter(|&limit| limit > 0).and_then(|limit| limit.checked_mul(2)));
         let memory = Memory {
-            limit,
-            reservation: size("memory-reservation", &self.memory_reservation)?,
             swap,
-            kernel: size("kernel-memory", &self.kernel_memory)?,
             swappiness: swappiness.map(i64::unsigned_abs),
             disable_oom_killer: self.oom_kill_disable.filter(|&disable| disable),
-            ..Memory::default()
+            ..limits
         };
         Ok((memory != Memory::default()).then_some(memory))
     }
@@ -401,11 +320,8 @@ impl ContainerArgs {
         let throttles = |option: &str, texts: &[String], size: bool| {
             texts.iter().map(|text| parse::throttle(option, text, size)).collect::<Result<Vec<_>>>()
         };
-        if let Some(weight) = self.blkio_weight.filter(|&weight| weight != 0 && !(10..=1000).contains(&weight)) {
-            return Err(Error::invalid(format!("the block IO weight {weight} must be between 10 and 1000")));
-        }
         let block_io = BlockIo {
-            weight: self.blkio_weight.filter(|&weight| weight != 0),
+            weight: self.limits.block_io_weight()?,
             weight_device: self
                 .blkio_weight_device
                 .iter()

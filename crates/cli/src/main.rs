@@ -1,12 +1,14 @@
 //! `tare`: the command line. Arguments in, one library call, text out; the only crate that prints.
 //!
-//! Four programs live in this binary, told apart by an argument: the command line, a container's monitor
-//! (`__monitor`), a container's first process (`__init`), and the removal of a container that has ended (`__cleanup`).
+//! Five programs live in this binary, told apart by an argument: the command line, a container's monitor
+//! (`__monitor`), that of a further process in it (`__exec`), a container's first process (`__init`), and the removal of a
+//! container that has ended (`__cleanup`).
 
 mod commands;
 mod container_args;
 mod error;
 mod filter;
+mod limit_args;
 mod output_file;
 mod stream;
 mod table;
@@ -34,6 +36,10 @@ fn main() {
 fn run(args: &[OsString]) -> Result<i32, Failure> {
     match args.first().and_then(|first| first.to_str()) {
         Some(monitor::spawn::ARGUMENT) => return monitor_main(args),
+        Some(monitor::exec::ARGUMENT) => {
+            let dir = args.get(1).ok_or_else(|| stdx::Error::invalid("a monitor needs its directory"))?;
+            return Ok(monitor::exec::main(Path::new(dir)).map(|()| 0)?);
+        }
         Some(engine::containers::INIT_ARGUMENT) => {
             return runtime::reaper::run(&args[1..]).map_err(|error| {
                 let code = if error.kind() == stdx::Kind::Denied { 126 } else { 127 };

@@ -7,7 +7,7 @@
 //!                      the store's              lock           held by the verb that changes the container
 //!   init/CHAIN/        the init layers          hosts …         its /etc files
 //!   containers/ID/
-//!     record.json      what was asked for, written once
+//!     record.json      what was asked for
 //!     state.json       how it is, written by its monitor
 //!     upper/ work/     its writable layer
 //!     log log.1 …      its output

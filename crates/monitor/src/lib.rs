@@ -11,20 +11,24 @@
 //!   monitor.json    [`Config`]: what the monitor has to know besides
 //!   monitor.lock    held while the monitor lives
 //!   control.sock    clients speak [`protocol`] here
+//!   exec/ID/        the same for a further process: `exec.json` ([`exec::Config`]), control.sock
 //! ```
 //!
 //! The other end is [`client`], used by the engine.
 
 pub mod client;
 pub mod config;
+pub mod exec;
 pub mod protocol;
 pub mod spawn;
 pub mod state;
 
+mod hub;
 pub mod log;
 mod output;
 mod serve;
 mod stdin;
+mod streams;
 
 pub use config::Config;
 pub use serve::{Outcome, main};

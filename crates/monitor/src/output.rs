@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use stdx::Result;
 use sys::Errno;
 
@@ -53,6 +54,15 @@ impl Client {
     pub(crate) fn send(&mut self, event: &Event) -> bool {
         self.outgoing.extend_from_slice(&event.encode());
         self.flush()
+    }
+
+    /// Sends to a client that may be slow, waiting for it.
+    pub(crate) fn tell(&mut self, event: &Event) {
+        let mut alive = self.send(event);
+        while alive && self.has_outgoing() {
+            let _ = poll(&mut [PollFd::new(&*self, PollFlags::OUT)], None);
+            alive = self.flush();
+        }
     }
 
     /// Sends what is kept. `false`: the client is gone.

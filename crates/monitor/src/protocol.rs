@@ -25,6 +25,8 @@ pub enum Request {
     Signal(i32),
     /// I have seen the end and clean up myself.
     Bye,
+    /// Whenever the program ends next, somebody wants it: it is not to be started again.
+    EndWanted,
 }
 
 /// From the monitor.
@@ -84,6 +86,7 @@ impl Request {
             Self::Resize { rows, columns } => frame(19, &[rows.to_be_bytes(), columns.to_be_bytes()].concat()),
             Self::Signal(number) => frame(20, &number.to_be_bytes()),
             Self::Bye => frame(21, &[]),
+            Self::EndWanted => frame(22, &[]),
         }
     }
 
@@ -100,6 +103,7 @@ impl Request {
             }
             (20, &[a, b, c, d]) => Self::Signal(i32::from_be_bytes([a, b, c, d])),
             (21, []) => Self::Bye,
+            (22, []) => Self::EndWanted,
             _ => return None,
         })
     }

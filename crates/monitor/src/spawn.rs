@@ -21,11 +21,20 @@ const ALLOCATOR: &str = "glibc.malloc.tcache_count=0:glibc.malloc.mmap_threshold
 ///
 /// If the connection is closed before [`crate::protocol::Request::Start`], the monitor takes everything back.
 pub fn spawn(dir: &Path) -> Result<Connection> {
+    spawn_as(ARGUMENT, dir)
+}
+
+/// Starts the monitor of a further process, whose directory is `dir` (with `exec.json`), and gives its first connection.
+pub fn spawn_exec(dir: &Path) -> Result<Connection> {
+    spawn_as(crate::exec::ARGUMENT, dir)
+}
+
+fn spawn_as(argument: &str, dir: &Path) -> Result<Connection> {
     let (ours, theirs) = sys::socket::stream_pair().context(|| "cannot make a socket pair".into())?;
     let binary = sys::binary::protected().context(|| "cannot protect this program from its containers".into())?;
     let spawned = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()))
         .arg0("tare")
-        .arg(ARGUMENT)
+        .arg(argument)
         .arg(dir)
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())

@@ -31,7 +31,13 @@ use crate::{keyring, labels, scheduling};
 pub struct Config<'a> {
     /// The container's init, on the host.
     pub pid: i32,
+    /// When init was started, in clock ticks since boot: a number alone may have come to mean another process.
+    pub start_time: Option<u64>,
     pub process: &'a Process,
+    /// A user to look up inside the container, in Docker's form, instead of the numbers of `process`.
+    pub user: Option<&'a str>,
+    /// Names or numbers of further groups, looked up likewise.
+    pub groups: &'a [String],
     /// The container's filter.
     pub filter: Option<&'a Program>,
     /// What it was compiled from, and the container as its agent is told.
@@ -79,10 +85,13 @@ pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
     // 1. decide
     labels::check_process(config.process)?;
     let namespaces = differing(config.pid)?;
+    if config.start_time.is_some_and(|expected| sys::proc::start_time(config.pid) != Ok(expected)) {
+        return Err(Error::conflict("cannot exec in a container that has ended").into());
+    }
     let launch = Launch {
         process: config.process,
-        user: None,
-        groups: &[],
+        user: config.user,
+        groups: config.groups,
         stdio: &config.stdio,
         filter: config.filter,
         memory_policy: config.memory_policy,

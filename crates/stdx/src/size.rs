@@ -45,6 +45,27 @@ pub fn human(bytes: u64) -> String {
     format!("{text}{}", UNITS[unit])
 }
 
+/// Four significant figures in binary units, as `docker stats` prints memory: `1.441MiB`, `15.6GiB`, `0B`.
+pub fn human_binary(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let decimals = match value {
+        _ if unit == 0 => 0,
+        v if v < 9.9995 => 3,
+        v if v < 99.995 => 2,
+        v if v < 999.95 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.decimals$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{}", UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +89,14 @@ mod tests {
         assert_eq!(human(77_800_000), "77.8MB");
         assert_eq!(human(1_000_000), "1MB");
         assert_eq!(human(999_600), "1MB");
+    }
+
+    #[test]
+    fn memory_is_printed_with_four_figures() {
+        assert_eq!(human_binary(0), "0B");
+        assert_eq!(human_binary(1_511_424), "1.441MiB");
+        assert_eq!(human_binary(1 << 20), "1MiB");
+        assert_eq!(human_binary(16_750_372_454), "15.6GiB");
+        assert_eq!(human_binary(1023 << 10), "1023KiB");
     }
 }

@@ -64,6 +64,45 @@ pub fn is_zombie(pid: i32) -> Result<bool> {
     Ok(matches!(state, Some('Z' | 'X')))
 }
 
+/// What `/proc/PID/stat` tells of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// Its name: what it executed, cut to 15 bytes, or what it calls itself.
+    pub name: String,
+    pub parent: i32,
+    /// Device number of its terminal; 0: none.
+    pub terminal: i32,
+    /// Seconds on a CPU, in user mode and in the kernel.
+    pub cpu_seconds: u64,
+    /// Seconds after boot at which it was started.
+    pub start_seconds: u64,
+}
+
+/// How process `pid` is.
+pub fn stat(pid: i32) -> Result<Stat> {
+    let text = read_stat(pid)?;
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    let (head, rest) = text.rsplit_once(')').ok_or(Errno::INVAL)?;
+    let name = head.split_once('(').map_or(head, |(_, name)| name).to_owned();
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // Numbered as in proc_pid_stat(5): the first after the name is the third.
+    let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<i64>().ok()).ok_or(Errno::INVAL);
+    Ok(Stat {
+        name,
+        parent: field(4)? as i32,
+        terminal: field(7)? as i32,
+        cpu_seconds: (field(14)? + field(15)?) as u64 / ticks,
+        start_seconds: field(22)? as u64 / ticks,
+    })
+}
+
+/// When this machine was started, in seconds since 1970.
+pub fn boot_time() -> std::io::Result<i64> {
+    let text = std::fs::read_to_string("/proc/stat")?;
+    let time = text.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok());
+    time.ok_or_else(|| std::io::Error::other("/proc/stat does not tell when the machine was started"))
+}
+
 fn stat_field(pid: i32, number: usize) -> Result<u64> {
     let text = read_stat(pid)?;
     // The second field is the command in parentheses and may itself hold spaces and parentheses.

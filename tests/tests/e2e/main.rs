@@ -4,6 +4,7 @@
 
 mod commit;
 mod distributions;
+mod exec;
 mod exit_codes;
 mod faults;
 mod hostile_layers;
@@ -24,4 +25,5 @@ mod system;
 mod systemd;
 mod terminal;
 mod unified;
+mod verbs;
 mod volumes;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use engine::Engine;
-use engine::containers::{Container, list};
+use engine::containers::{Container, list, pause};
 use monitor::State;
 
 use crate::error::{Failure, printable};
@@ -54,7 +54,7 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
                 record.image.name().to_owned(),
                 command(&record.process.args(), args.no_trunc),
                 times::ago(record.created),
-                status(container.state.as_ref()),
+                status(container.state.as_ref(), pause::is_paused(engine, &record.id)),
                 String::new(),
                 record.name.clone(),
             ]
@@ -73,10 +73,12 @@ fn command(args: &[String], whole: bool) -> String {
     format!("\"{}…\"", text.chars().take(19).collect::<String>())
 }
 
-fn status(state: Option<&State>) -> String {
+fn status(state: Option<&State>, paused: bool) -> String {
     match state {
         None | Some(State::Created { .. } | State::Failed { .. }) => "Created".into(),
-        Some(State::Running { started_at, .. }) => format!("Up {}", times::human(times::since(*started_at))),
+        Some(State::Running { started_at, .. }) => {
+            format!("Up {}{}", times::human(times::since(*started_at)), if paused { " (Paused)" } else { "" })
+        }
         Some(State::Exited(exit)) => format!("Exited ({}) {}", exit.exit_code, times::ago(exit.finished_at)),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use engine::Engine;
 use engine::containers::attach::Streams;
-use engine::containers::{Record, find, prepare, remove, wait};
+use engine::containers::{Record, prepare, remove, wait};
 use monitor::client::Connection;
 use monitor::protocol::Request;
 use stdx::{Context, Error, Kind, Result};
@@ -112,7 +112,7 @@ pub(super) fn stay(
 
 /// The monitor has gone without saying how the program ended: what is on disk tells, after repair.
 fn lost(engine: &Engine, id: &str) -> Result<i32, Failure> {
-    match find::find(engine, id) {
+    match wait::after_monitor(engine, id) {
         Ok(container) => {
             Failure::new(0, Error::new(Kind::Internal, "the container's monitor died, and the container with it"))
                 .report();

@@ -6,13 +6,15 @@ use stdx::Result;
 use sys::mount::Overlay;
 
 use crate::Engine;
-use crate::containers::Container;
+use crate::containers::{Container, pause};
 use crate::images;
 
 /// A container and where its parts are.
 #[derive(Debug, Clone)]
 pub struct Details {
     pub container: Container,
+    /// Its processes are stopped.
+    pub paused: bool,
     /// Its root filesystem's layers.
     pub root: Overlay,
     /// Its log.
@@ -35,6 +37,7 @@ pub fn inspect(engine: &Engine, container: Container) -> Result<Details> {
         },
         log: record.log_path(engine),
         run_dir: engine.dirs().container_run(&record.id),
+        paused: pause::is_paused(engine, &record.id),
         container,
     })
 }

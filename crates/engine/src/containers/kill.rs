@@ -6,7 +6,7 @@ use stdx::{Context, Error, Kind, Result};
 use sys::Errno;
 
 use crate::Engine;
-use crate::containers::{Container, wait};
+use crate::containers::{Container, pause, wait};
 
 /// Sends `signal` to the program of a running container.
 pub fn kill(engine: &Engine, container: &Container, signal: i32) -> Result<()> {
@@ -15,7 +15,21 @@ pub fn kill(engine: &Engine, container: &Container, signal: i32) -> Result<()> {
         return Err(Error::conflict(format!("cannot kill container {name}: it is not running")));
     }
     let mut connection = Connection::open(&engine.dirs().container_run(&container.record.id))?;
-    send(&mut connection, signal).context(|| format!("cannot kill container {name}"))
+    // A signal that is to end the program is no failure to start it again after.
+    if signal == sys::signal::KILL || signal == container.record.process.stop_signal {
+        connection.send(&Request::EndWanted)?;
+    }
+    send(&mut connection, signal).context(|| format!("cannot kill container {name}"))?;
+    if pause::is_paused(engine, &container.record.id) && signal == sys::signal::KILL {
+        // A frozen process does not even die (control groups of version 1).
+        pause::unpause(engine, container).or_else(ended_meanwhile)?;
+    }
+    Ok(())
+}
+
+/// It has ended, and so needs no unpausing any more.
+pub(crate) fn ended_meanwhile(error: Error) -> Result<()> {
+    if matches!(error.kind(), Kind::NotFound | Kind::Conflict) { Ok(()) } else { Err(error) }
 }
 
 /// Sends `signal` over a connection and waits until it is delivered. An ended program is fine.

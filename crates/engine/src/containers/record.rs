@@ -1,4 +1,5 @@
-//! What was asked for when a container was created. Written once; everything that changes is the monitor's state.
+//! What was asked for when a container was created. `rename` and `update` replace it under the container's lock; how the
+//! container is, is the monitor's state.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -117,11 +117,16 @@ pub fn build(record: &Record, facts: &Facts) -> Result<Spec> {
     })
 }
 
-/// Billionths of a CPU become a quota of the usual period.
 fn resources(options: &Options, facts: &Facts) -> Resources {
+    let resources = Resources { devices: device_rules(options, facts), ..options.resources.clone() };
+    with_cpus(&resources, options.nano_cpus)
+}
+
+/// The same with billionths of a CPU as a quota of the usual period.
+pub(crate) fn with_cpus(resources: &Resources, nano_cpus: Option<i64>) -> Resources {
     const PERIOD: u64 = 100_000;
-    let mut resources = Resources { devices: device_rules(options, facts), ..options.resources.clone() };
-    if let Some(nano_cpus) = options.nano_cpus {
+    let mut resources = resources.clone();
+    if let Some(nano_cpus) = nano_cpus {
         let cpu = resources.cpu.get_or_insert_default();
         cpu.period = Some(PERIOD);
         cpu.quota = Some(nano_cpus / (1_000_000_000 / PERIOD as i64));
@@ -150,18 +155,22 @@ fn process(record: &Record, facts: &Facts, capabilities: Vec<String>) -> Process
         args,
         env,
         cwd: record.process.working_dir.clone(),
-        capabilities: Some(Capabilities {
-            bounding: capabilities.clone(),
-            effective: capabilities.clone(),
-            permitted: capabilities,
-            ..Capabilities::default()
-        }),
+        capabilities: Some(capability_sets(capabilities)),
         rlimits: options.ulimits.clone(),
         no_new_privileges: options.no_new_privileges,
         apparmor_profile: apparmor,
         oom_score_adj: options.oom_score_adj,
         ..Process::default()
     }
+}
+
+fn capability_sets(names: Vec<String>) -> Capabilities {
+    Capabilities { bounding: names.clone(), effective: names.clone(), permitted: names, ..Capabilities::default() }
+}
+
+/// Gives a process every capability, as `--privileged` does.
+pub(crate) fn give_all_capabilities(process: &mut Process) {
+    process.capabilities = Some(capability_sets(caps::NAMES.iter().map(|&name| name.to_owned()).collect()));
 }
 
 /// The capabilities of a container, by name. Docker's rule: privileged has all; adding ALL starts from all, dropping ALL

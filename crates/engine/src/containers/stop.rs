@@ -5,7 +5,7 @@ use std::time::Duration;
 use stdx::{Kind, Result};
 
 use crate::Engine;
-use crate::containers::{Container, kill, wait};
+use crate::containers::{Container, kill, pause, wait};
 
 /// Seconds a program has to end by itself.
 const DEFAULT_TIMEOUT: i64 = 10;
@@ -22,6 +22,10 @@ pub fn stop(engine: &Engine, container: &Container, signal: Option<i32>, timeout
         // It ended by itself in the meantime.
         Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Conflict) => {}
         result => result?,
+    }
+    if pause::is_paused(engine, &container.record.id) {
+        // Only now can it do anything about the signal.
+        pause::unpause(engine, container).or_else(kill::ended_meanwhile)?;
     }
     let limit = u64::try_from(timeout).ok().map(Duration::from_secs);
     if wait::wait(engine, container, limit)?.is_none() {

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use monitor::State;
 use monitor::client::Connection;
+use monitor::config::lock_path;
 use monitor::protocol::Event;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use stdx::{Error, Kind, Result};
+use stdx::flock::Flock;
+use stdx::{Kind, Result};
 
 use crate::Engine;
 use crate::containers::{Container, find};
@@ -25,16 +27,19 @@ pub fn wait(engine: &Engine, container: &Container, limit: Option<Duration>) -> 
     match code {
         Waited::Exited(code) => Ok(Some(code)),
         Waited::TimeOut => Ok(None),
-        Waited::Gone => match find::find(engine, &container.record.id) {
-            Ok(container) if container.is_alive() => {
-                Err(Error::new(Kind::Internal, "the container's monitor does not answer"))
-            }
+        Waited::Gone => match after_monitor(engine, &container.record.id) {
             Ok(container) => Ok(Some(last_exit_code(&container))),
             // Removed at its end, and nobody has seen the code.
             Err(error) if error.kind() == Kind::NotFound => Ok(Some(0)),
             Err(error) => Err(error),
         },
     }
+}
+
+/// A container whose monitor has hung up, as it is when the monitor has ended: its last moments may still be going on.
+pub fn after_monitor(engine: &Engine, id: &str) -> Result<Container> {
+    Flock::exclusive_existing(&lock_path(&engine.dirs().container_run(id)))?;
+    find::find(engine, id)
 }
 
 /// The exit code of a container that is not running.

@@ -38,7 +38,10 @@ pub fn exec(container: &Container, options: ExecOptions<'_>) -> std::result::Res
     let cgroup = container.cgroup()?;
     crate::exec::exec(&Config {
         pid: container.init_process_pid,
+        start_time: None,
         process: options.process,
+        user: None,
+        groups: &[],
         filter: filter.as_ref(),
         agent: seccomp.map(|seccomp| (seccomp, container.state())),
         memory_policy: container.config.linux.as_ref().and_then(|linux| linux.memory_policy.as_ref()),

@@ -1,0 +1,146 @@
+//! The monitor of a further process in a container, as [`crate::main`] is one of its first: it brings the process in, moves
+//! its streams, and ends with it. Nothing of it outlives the process but what its clients were told.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use oci::runtime_spec::{MemoryPolicy, Process as SpecProcess, Seccomp};
+use runtime::cgroup::{self, Subgroups};
+use runtime::exec::Executed;
+use runtime::seccomp::{self, KernelVersion, Program};
+use serde::{Deserialize, Serialize};
+use stdx::atomic_write::{Durability, atomic_write};
+use stdx::{Context, Error, Result};
+
+use crate::hub::Hub;
+use crate::protocol::Event;
+use crate::serve::{Failure, become_monitor, reap, take_first_client};
+use crate::state::Process;
+use crate::streams;
+
+/// The argument that makes this binary the monitor of a further process; the next one is its directory.
+pub const ARGUMENT: &str = "__exec";
+const FILE: &str = "exec.json";
+
+/// What to execute, and in which container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The container's id.
+    pub id: String,
+    /// Its init.
+    pub init: Process,
+    /// Its control group, as in [`crate::Config::cgroup`].
+    pub cgroup: String,
+    pub process: SpecProcess,
+    /// As in [`crate::Config::user`], for this process.
+    pub user: Option<String>,
+    pub groups: Vec<String>,
+    /// The filter of the container.
+    pub filter: Filter,
+    /// The container's.
+    pub memory_policy: Option<MemoryPolicy>,
+    /// The host's id of the container's root.
+    pub owner: u32,
+    /// The terminal's first size, if the process gets one; 0: unknown.
+    pub rows: u16,
+    pub columns: u16,
+    /// Its standard input stays open for the first client.
+    pub stdin: bool,
+}
+
+/// Which system calls a container's processes may make.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Filter {
+    Unconfined,
+    /// The engine's own, for a container with these capabilities.
+    Default {
+        bounding: Vec<String>,
+    },
+    Profile(Box<Seccomp>),
+}
+
+impl Filter {
+    fn compile(&self) -> Result<Option<Program>> {
+        match self {
+            Self::Unconfined => Ok(None),
+            Self::Default { bounding } => seccomp::default_program(bounding, KernelVersion::running()?).map(Some),
+            Self::Profile(profile) => seccomp::compile(profile).map(Some),
+        }
+    }
+}
+
+impl Config {
+    /// Reads `dir/exec.json`.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let bytes = std::fs::read(&path).context(|| format!("cannot read {path:?}"))?;
+        serde_json::from_slice(&bytes).context(|| format!("cannot parse {path:?}"))
+    }
+
+    /// Writes `dir/exec.json`.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let bytes = serde_json::to_vec(self).context(|| "cannot write the process's configuration".into())?;
+        atomic_write(&dir.join(FILE), &bytes, Durability::Scratch)
+    }
+}
+
+/// Runs the monitor of the process that `dir` describes. Standard input is the first client's connection, which says
+/// [`crate::protocol::Request::Start`] and hears `Started` or `Failed`.
+pub fn main(dir: &Path) -> Result<()> {
+    let first = take_first_client()?;
+    become_monitor();
+    let mut hub = Hub::open(dir, first)?;
+    if hub.wait_for_start() {
+        match execute(&Config::load(dir)?, &mut hub) {
+            Ok(executed) => live(&executed, &mut hub),
+            Err(failure) => hub.tell_all(&Event::Failed(failure.failed())),
+        }
+    }
+    // What is left goes with the container's run directory.
+    let _ = std::fs::remove_dir_all(dir);
+    Ok(())
+}
+
+fn execute(config: &Config, hub: &mut Hub) -> std::result::Result<Executed, Failure> {
+    let cgroup = cgroup::at(&config.cgroup)?;
+    if cgroup.is_frozen() {
+        return Err(Error::conflict("cannot exec in a paused container").hint("unpause it first").into());
+    }
+    let filter = config.filter.compile()?;
+    let (stdio, ends) = streams::make(&streams::Wanted {
+        terminal: config.process.terminal,
+        rows: config.rows,
+        columns: config.columns,
+        stdin: config.stdin,
+        owner: config.owner,
+    })?;
+    let executed = runtime::exec::exec(&runtime::exec::Config {
+        pid: config.init.pid,
+        start_time: Some(config.init.start_time),
+        process: &config.process,
+        user: config.user.as_deref(),
+        groups: &config.groups,
+        filter: filter.as_ref(),
+        agent: None,
+        memory_policy: config.memory_policy.as_ref(),
+        cgroup: cgroup.as_ref(),
+        subgroups: Subgroups::default(),
+        stdio,
+        preserve_fds: 0,
+        keyring: Some(runtime::keyring::name(&config.id)),
+    })?;
+    hub.connect(ends.join(executed.terminal.as_ref())?, true, None);
+    Ok(executed)
+}
+
+fn live(executed: &Executed, hub: &mut Hub) {
+    hub.broadcast(&Event::Started);
+    let program = executed.pidfd.as_fd();
+    hub.serve_early(program);
+    sys::process::slim_down();
+    while !hub.round(program, &[], None).ended {}
+    let code = reap(program);
+    hub.drain();
+    hub.broadcast(&Event::Exited(code));
+    hub.finish_sending();
+}
