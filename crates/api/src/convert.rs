@@ -8,10 +8,11 @@ use engine::containers::options::{Log, MountKind, Namespace, Network, Options, S
 use engine::containers::record::{Record, RecordImage};
 use jiff::Timestamp;
 use monitor::State;
+use monitor::restart::Policy;
 
 use crate::types::{
     ContainerConfig, ContainerInspect, ContainerState, GraphDriver, HostConfig, ImageInspect, LogConfig, MountPoint,
-    NetworkSettings, RootFs,
+    NetworkSettings, RestartPolicy, RootFs,
 };
 
 /// What Go's zero time looks like: never.
@@ -49,7 +50,7 @@ pub fn container(details: &Details) -> ContainerInspect {
         hosts_path: run("hosts"),
         log_path: if record.options.log == Log::None { String::new() } else { text(&details.log) },
         name: format!("/{}", record.name),
-        restart_count: 0,
+        restart_count: restarts(details.container.state.as_ref()),
         driver: "overlay2".into(),
         platform: "linux".into(),
         mount_label: String::new(),
@@ -81,15 +82,18 @@ pub fn state(state: Option<&State>, paused: bool) -> ContainerState {
     };
     match state {
         None | Some(State::Created { .. }) => {}
-        Some(State::Running { process, started_at }) => {
+        Some(State::Running { process, started_at, .. }) => {
             result.status = if paused { "paused" } else { "running" }.into();
             result.running = true;
             result.paused = paused;
             result.pid = process.pid;
             result.started_at = time(*started_at);
         }
-        Some(State::Exited(exit)) => {
-            result.status = "exited".into();
+        Some(State::Exited(exit) | State::Restarting { exit, .. }) => {
+            result.restarting = matches!(state, Some(State::Restarting { .. }));
+            // Docker's word: what is about to run counts as running.
+            result.running = result.restarting;
+            result.status = if result.restarting { "restarting" } else { "exited" }.into();
             result.oom_killed = exit.oom_killed;
             result.exit_code = exit.exit_code;
             result.error = exit.error.clone().unwrap_or_default();
@@ -102,6 +106,24 @@ pub fn state(state: Option<&State>, paused: bool) -> ContainerState {
         }
     }
     result
+}
+
+fn restarts(state: Option<&State>) -> u32 {
+    match state {
+        Some(State::Running { restarts, .. }) => *restarts,
+        Some(State::Exited(exit) | State::Restarting { exit, .. }) => exit.restarts,
+        _ => 0,
+    }
+}
+
+fn restart_policy(policy: Policy) -> RestartPolicy {
+    let (name, maximum_retry_count) = match policy {
+        Policy::No => ("no", 0),
+        Policy::OnFailure { attempts } => ("on-failure", attempts),
+        Policy::Always => ("always", 0),
+        Policy::UnlessStopped => ("unless-stopped", 0),
+    };
+    RestartPolicy { name, maximum_retry_count }
 }
 
 fn namespace(namespace: &Namespace) -> String {
@@ -159,6 +181,7 @@ fn host_config(options: &Options) -> HostConfig {
         container_id_file: String::new(),
         log_config: log_config(&options.log),
         network_mode: network_mode(&namespaces.network),
+        restart_policy: restart_policy(options.restart),
         auto_remove: options.auto_remove,
         cap_add: non_empty(&options.cap_add),
         cap_drop: non_empty(&options.cap_drop),

@@ -63,6 +63,7 @@ pub struct HostConfig {
     pub container_id_file: String,
     pub log_config: LogConfig,
     pub network_mode: String,
+    pub restart_policy: RestartPolicy,
     pub auto_remove: bool,
     pub cap_add: Option<Vec<String>>,
     pub cap_drop: Option<Vec<String>>,
@@ -104,6 +105,14 @@ pub struct HostConfig {
     pub pids_limit: Option<i64>,
     pub init: Option<bool>,
     pub masked_paths: Option<Vec<String>>,
+}
+
+/// When a container is started again.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RestartPolicy {
+    pub name: &'static str,
+    pub maximum_retry_count: u32,
 }
 
 /// A log driver and its options.

@@ -42,7 +42,7 @@ use std::ffi::OsString;
 use clap::Parser;
 use clap::error::ErrorKind;
 use engine::Engine;
-use engine::containers::CLEANUP_ARGUMENT;
+use engine::containers::{CLEANUP_ARGUMENT, RESTART_ARGUMENT};
 
 use crate::error::Failure;
 use crate::table::out;
@@ -158,6 +158,12 @@ const COMMANDS: &[Command] = &[
     Command { name: "image prune", long: "image prune", about: "Remove images not in use", run: system::prune::images },
     Command { name: "system df", long: "system df", about: "Show where the room goes", run: system::df::main },
     Command {
+        name: "system start",
+        long: "system start",
+        about: "Start what should run after a boot",
+        run: system::start::main,
+    },
+    Command {
         name: "system check",
         long: "system check",
         about: "Verify everything, find what crashes left",
@@ -182,6 +188,10 @@ pub(crate) fn dispatch(engine: &Engine, args: &[OsString]) -> Result<i32, Failur
         }
         "-v" | "--version" => {
             out(&format!("tare version {}\n", env!("CARGO_PKG_VERSION")));
+            return Ok(0);
+        }
+        RESTART_ARGUMENT => {
+            engine::containers::restart::again(engine, word(1), sys::fds::take_inherited(3))?;
             return Ok(0);
         }
         CLEANUP_ARGUMENT => {
@@ -248,13 +258,12 @@ fn version(_engine: &Engine, _args: &[OsString]) -> Result<i32, Failure> {
 }
 
 /// What other engines have and this one does not yet: refused by name.
-const LATER: [&str; 25] = [
+const LATER: [&str; 24] = [
     "--publish",
     "-p",
     "--publish-all",
     "-P",
     "--expose",
-    "--restart",
     "--health-cmd",
     "--health-interval",
     "--health-retries",

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use engine::containers::Options;
 use engine::containers::options::{Dns, Namespaces, Network, Seccomp, Time, parse};
+use monitor::restart::Policy as RestartPolicy;
 use oci::runtime_spec::{BlockIo, Memory, Resources};
 use stdx::{Context, Error, Kind, Result};
 
@@ -150,6 +151,9 @@ pub(crate) struct ContainerArgs {
     /// Mount the root filesystem read-only
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     read_only: Option<bool>,
+    /// When to start the container again: no, on-failure[:NUMBER], always, unless-stopped
+    #[arg(long, value_name = "POLICY", default_value = "no")]
+    restart: String,
     /// Remove the container when it ends
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     rm: Option<bool>,
@@ -234,6 +238,7 @@ impl ContainerArgs {
             stop_signal: self.stop_signal.clone(),
             stop_timeout: self.stop_timeout,
             auto_remove: switch!(self.rm),
+            restart: parse::restart(&self.restart)?,
             init: switch!(self.init),
             log: parse::log(self.log_driver.as_deref(), &self.log_opt)?,
             namespaces: self.namespaces()?,
@@ -255,6 +260,9 @@ impl ContainerArgs {
         };
         if let Some(score) = self.oom_score_adj.filter(|score| !(-1000..=1000).contains(score)) {
             return Err(Error::invalid(format!("the out-of-memory score {score} must be between -1000 and 1000")));
+        }
+        if options.auto_remove && options.restart != RestartPolicy::No {
+            return Err(Error::invalid("conflicting options: --restart and --rm"));
         }
         self.security(&mut options)?;
         Ok(options)

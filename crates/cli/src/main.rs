@@ -18,11 +18,13 @@ mod transfer;
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};
-use std::os::unix::ffi::OsStringExt;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use engine::{CgroupDriver, Dirs, Engine};
 use error::Failure;
+use stdx::Context;
 
 fn main() {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -66,20 +68,23 @@ fn monitor_main(args: &[OsString]) -> Result<i32, Failure> {
     let dir = args.get(1).ok_or_else(|| stdx::Error::invalid("a monitor needs its directory"))?;
     match monitor::main(Path::new(dir))? {
         monitor::Outcome::Done => Ok(0),
-        monitor::Outcome::Execute(args) => {
-            let never: Infallible = execute_self(args)?;
-            match never {}
+        monitor::Outcome::Execute(args) => match execute(Path::new("/proc/self/exe"), args)? {},
+        monitor::Outcome::Restart { program, arguments, lock } => {
+            sys::fds::inherit_as(lock.into_file().as_fd(), 3).context(|| "cannot pass the monitor's lock on".into())?;
+            match execute(&program, arguments)? {}
         }
     }
 }
 
-fn execute_self(args: Vec<String>) -> Result<Infallible, Failure> {
+fn execute(program: &Path, args: Vec<String>) -> Result<Infallible, Failure> {
     let c_string = |text: String| CString::new(text).map_err(|_| stdx::Error::invalid("an argument holds a NUL byte"));
     let args: Vec<CString> = ["tare".to_owned()].into_iter().chain(args).map(c_string).collect::<Result<_, _>>()?;
     let env: Vec<CString> = std::env::vars_os()
         .filter_map(|(name, value)| CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()).ok())
         .collect();
-    sys::exec::execve(c"/proc/self/exe", &args, &env).map_err(|errno| {
+    let program = CString::new(program.as_os_str().as_bytes())
+        .map_err(|_| stdx::Error::invalid("this program's path holds a NUL byte"))?;
+    sys::exec::execve(&program, &args, &env).map_err(|errno| {
         stdx::Error::new(stdx::Kind::Internal, format!("cannot execute this program again: {errno}")).into()
     })
 }

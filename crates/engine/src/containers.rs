@@ -53,9 +53,19 @@ impl Container {
         matches!(self.state, Some(State::Running { .. }))
     }
 
+    /// Whether it has ended and its monitor waits to start it again.
+    pub fn is_restarting(&self) -> bool {
+        matches!(self.state, Some(State::Restarting { .. }))
+    }
+
     /// Whether it has a process, even if that still waits for the start.
     pub fn is_alive(&self) -> bool {
         matches!(self.state, Some(State::Running { .. } | State::Created { .. }))
+    }
+
+    /// Whether something of it goes on: it has a process, or will have one again.
+    pub fn is_in_use(&self) -> bool {
+        self.is_alive() || self.is_restarting()
     }
 
     /// Reads container `id` and puts right what a dead monitor has left. `None` if there is none (any more).
@@ -79,5 +89,8 @@ impl Container {
 
 /// The first argument that makes this binary a container's first process (`--init`); the rest is the program.
 pub const INIT_ARGUMENT: &str = "__init";
+/// The argument that makes this binary start a container again, by its policy; the next one is its id, and descriptor 3 the
+/// monitor's lock.
+pub const RESTART_ARGUMENT: &str = "__restart";
 /// The argument that makes this binary remove a container that has ended; the next one is its id.
 pub const CLEANUP_ARGUMENT: &str = "__cleanup";

@@ -153,9 +153,9 @@ pub(crate) fn usage(containers: &[containers::Container], id: &ImageId) -> Optio
     let uses = |container: &&containers::Container| matches!(&container.record.image, RecordImage::Stored { id: own, .. } if own == id);
     let short = |container: &containers::Container| container.record.id[..12].to_owned();
     let mut users: Vec<_> = containers.iter().filter(uses).collect();
-    users.sort_by_key(|container| !container.is_alive());
+    users.sort_by_key(|container| !container.is_in_use());
     let first = users.first()?;
-    Some(if first.is_alive() { Usage::Running(short(first)) } else { Usage::Stopped(short(first)) })
+    Some(if first.is_in_use() { Usage::Running(short(first)) } else { Usage::Stopped(short(first)) })
 }
 
 /// Removes from disk what no image needs.

@@ -7,6 +7,8 @@ use stdx::atomic_write::{Durability, atomic_write};
 use stdx::{Context, Result};
 use sys::mount::Mount;
 
+use crate::restart::Restart;
+
 /// Everything a monitor needs beside the bundle it stands in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
@@ -37,6 +39,8 @@ pub struct Config {
     pub log: Option<LogConfig>,
     /// The arguments with which to execute this binary at the end, unless a client has said it will clean up.
     pub cleanup: Option<Vec<String>>,
+    /// Whether and how the container is started again.
+    pub restart: Restart,
 }
 
 /// A log on disk, rotated.

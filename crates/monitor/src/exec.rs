@@ -138,7 +138,7 @@ fn live(executed: &Executed, hub: &mut Hub) {
     let program = executed.pidfd.as_fd();
     hub.serve_early(program);
     sys::process::slim_down();
-    while !hub.round(program, &[], None).ended {}
+    while !hub.round(Some(program), &[], None).ended {}
     let code = reap(program);
     hub.drain();
     hub.broadcast(&Event::Exited(code));

@@ -120,15 +120,19 @@ impl Hub {
         }
     }
 
-    /// Waits for something to happen, at most `timeout`, and handles what is the clients' and the streams'.
+    /// Waits for something to happen, at most `timeout`, and handles what is the clients' and the streams'. `program` is the
+    /// handle whose end is waited for, if there is one.
     pub(crate) fn round(
         &mut self,
-        program: BorrowedFd<'_>,
+        program: Option<BorrowedFd<'_>>,
         others: &[(BorrowedFd<'_>, PollFlags)],
         timeout: Option<Duration>,
     ) -> Round {
         let full = self.clients.iter().any(Client::is_full);
-        let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN), PollFd::new(&program, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
+        // With no program to wait for, the listener once more: then the numbers below are the same.
+        let program_or_listener = program.unwrap_or(self.listener.as_fd());
+        fds.push(PollFd::new(&program_or_listener, PollFlags::IN));
         fds.extend(others.iter().map(|(fd, interest)| PollFd::new(fd, *interest)));
         let stdin = self.stdin.fd().filter(|_| self.stdin.is_full());
         fds.extend(stdin.map(|stdin| PollFd::from_borrowed_fd(stdin, PollFlags::OUT)));
@@ -160,12 +164,12 @@ impl Hub {
         if some(&head[0]) {
             self.accept();
         }
-        Round { ended: some(&head[1]), noticed: noticed.iter().map(some).collect() }
+        Round { ended: program.is_some() && some(&head[1]), noticed: noticed.iter().map(some).collect() }
     }
 
     /// Handles what clients have said already, in one breath with the start.
     pub(crate) fn serve_early(&mut self, program: BorrowedFd<'_>) {
-        self.serve_clients(program, &[]);
+        self.serve_clients(Some(program), &[]);
     }
 
     fn accept(&mut self) {
@@ -212,7 +216,7 @@ impl Hub {
     }
 
     /// Handles what clients have said and sends what they are still to get. With no events given, only the former.
-    fn serve_clients(&mut self, program: BorrowedFd<'_>, events: &[PollFlags]) {
+    fn serve_clients(&mut self, program: Option<BorrowedFd<'_>>, events: &[PollFlags]) {
         let mut left_stdin = false;
         let mut keep = Vec::with_capacity(self.clients.len());
         for index in 0..self.clients.len() {
@@ -224,7 +228,7 @@ impl Hub {
             }
             loop {
                 match self.clients[index].request() {
-                    Ok(Some(request)) => self.answer(index, request, Some(program)),
+                    Ok(Some(request)) => self.answer(index, request, program),
                     Ok(None) => break,
                     Err(_) => {
                         alive = false;

@@ -26,6 +26,7 @@ pub mod state;
 mod hub;
 pub mod log;
 mod output;
+pub mod restart;
 mod serve;
 mod stdin;
 mod streams;

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::{Read as _, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use runtime::Config as RuntimeConfig;
@@ -20,6 +21,7 @@ use crate::hub::Hub;
 use crate::log::Log;
 use crate::output::Client;
 use crate::protocol::{Event, Failed, Ready};
+use crate::restart::Restart;
 use crate::state::{Exit, Process, State};
 use crate::streams::{self, Output};
 
@@ -84,12 +86,14 @@ fn remove_run_dir(dir: &Path) {
 }
 
 /// What is left to do when a monitor is finished.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Outcome {
     /// Nothing.
     Done,
     /// Execute this binary with these arguments.
     Execute(Vec<String>),
+    /// Execute this program with these, to start the container again. The lock goes on being held.
+    Restart { program: PathBuf, arguments: Vec<String>, lock: Flock },
 }
 
 /// A program that could not be started, with Docker's exit code for why.
@@ -122,6 +126,7 @@ impl Failure {
 
 /// A monitor with its container made.
 struct Monitor {
+    dir: PathBuf,
     config: Config,
     cgroup: Box<dyn Cgroup>,
     process: Process,
@@ -165,6 +170,7 @@ fn prepare(dir: &Path, config: Config, hub: &mut Hub) -> std::result::Result<(Mo
     let log = config.log.clone().map(Log::open).transpose().context(|| "cannot open the container's log".into())?;
     hub.connect(ends, config.stdin_once, log);
     let monitor = Monitor {
+        dir: dir.to_owned(),
         config,
         oom_notice: cgroup.oom_notice(),
         cgroup,
@@ -199,16 +205,24 @@ fn pipe_owner(bundle: &Bundle) -> u32 {
 impl Monitor {
     /// `lock` is held for life; the kernel releases it however this process ends.
     fn run(mut self, created: Created, mut hub: Hub, lock: Flock, dir: &Path) -> Result<Outcome> {
-        let outcome = self.serve(created, &mut hub);
-        // With a removal to follow, that takes the run directory too.
-        if !matches!(outcome, Ok(Outcome::Execute(_))) && !hub.bye {
-            remove_run_dir(dir);
+        match self.serve(created, &mut hub) {
+            Ok(Next::Restart) => {
+                let Restart { program, arguments, .. } = self.config.restart;
+                return Ok(Outcome::Restart { program, arguments, lock });
+            }
+            // The removal takes the run directory too.
+            Ok(Next::Cleanup) if hub.bye => {}
+            Ok(Next::Cleanup) => return Ok(Outcome::Execute(self.config.cleanup.take().unwrap_or_default())),
+            Ok(Next::Nothing) => remove_run_dir(dir),
+            Err(error) => {
+                remove_run_dir(dir);
+                return Err(error);
+            }
         }
-        drop(lock);
-        outcome
+        Ok(Outcome::Done)
     }
 
-    fn serve(&mut self, created: Created, hub: &mut Hub) -> Result<Outcome> {
+    fn serve(&mut self, created: Created, hub: &mut Hub) -> Result<Next> {
         State::Created { process: self.process }.save(&self.config.state)?;
         hub.broadcast(&Event::Ready(Ready { pid: created.pid, warnings: created.warnings.clone() }));
         if !hub.wait_for_start() {
@@ -217,7 +231,7 @@ impl Monitor {
             let _ = self.cgroup.kill();
             let _ = self.cgroup.remove();
             let _ = std::fs::remove_file(&self.config.state);
-            return Ok(self.outcome(hub));
+            return Ok(self.after_the_end());
         }
         match created.start() {
             Ok(started) => self.live(started, hub),
@@ -227,21 +241,22 @@ impl Monitor {
                 let (exit_code, error) = (failed.exit_code, failed.message.clone());
                 State::Failed { exit_code, error, at: Timestamp::now() }.save(&self.config.state)?;
                 hub.tell_all(&Event::Failed(failed));
-                Ok(Outcome::Done)
+                Ok(Next::Nothing)
             }
         }
     }
 
     /// From the start of the program to its end.
-    fn live(&mut self, started: Started, hub: &mut Hub) -> Result<Outcome> {
-        let started_at = Timestamp::now();
-        State::Running { process: self.process, started_at }.save(&self.config.state)?;
+    fn live(&mut self, started: Started, hub: &mut Hub) -> Result<Next> {
+        let (started_at, since) = (Timestamp::now(), Instant::now());
+        let restarts = self.config.restart.count;
+        State::Running { process: self.process, started_at, restarts }.save(&self.config.state)?;
         hub.broadcast(&Event::Started);
         hub.serve_early(started.pidfd.as_fd());
         sys::process::slim_down();
         loop {
             let notice = self.oom_notice.as_ref().map(|file| (file.as_fd(), PollFlags::PRI));
-            let round = hub.round(started.pidfd.as_fd(), notice.as_slice(), None);
+            let round = hub.round(Some(started.pidfd.as_fd()), notice.as_slice(), None);
             if round.noticed.first() == Some(&true) {
                 self.note_oom();
             }
@@ -249,19 +264,44 @@ impl Monitor {
                 break;
             }
         }
-        let exit = self.bury(&started, started_at);
+        let exit = self.bury(&started, started_at, hub.end_wanted);
         hub.drain();
-        State::Exited(exit.clone()).save(&self.config.state)?;
+        let again = self.next_start(&exit, since.elapsed());
+        let state = match again {
+            Some(delay) => State::Restarting { exit: exit.clone(), delay_ms: delay.as_millis() as u64 },
+            None => State::Exited(exit.clone()),
+        };
+        state.save(&self.config.state)?;
         hub.broadcast(&Event::Exited(exit.exit_code));
         // Published; now what takes time. The root's mount goes first: its last user is gone.
         drop(started);
         // What cannot be removed now is found and removed with the container.
         let _ = self.cgroup.remove();
+        if let Some(delay) = again {
+            if pause(hub, delay) {
+                return Ok(Next::Restart);
+            }
+            State::Exited(Exit { wanted: true, ..exit }).save(&self.config.state)?;
+        }
         hub.finish_sending();
         if self.config.cleanup.is_some() {
             hub.wait_for_bye();
         }
-        Ok(self.outcome(hub))
+        Ok(self.after_the_end())
+    }
+
+    /// How long to wait before the container is started again. `None`: it is not.
+    fn next_start(&self, exit: &Exit, ran: Duration) -> Option<Duration> {
+        if exit.wanted {
+            return None;
+        }
+        // `update` may have changed the policy since.
+        let policy = Config::load(&self.dir).map_or(self.config.restart.policy, |config| config.restart.policy);
+        Restart { policy, ..self.config.restart.clone() }.next(exit.exit_code, ran)
+    }
+
+    fn after_the_end(&self) -> Next {
+        if self.config.cleanup.is_some() { Next::Cleanup } else { Next::Nothing }
     }
 
     /// The file is read to the end, for it to tell of the next time; one that cannot be read is gone.
@@ -276,7 +316,7 @@ impl Monitor {
     }
 
     /// Reaps init and whoever it left behind.
-    fn bury(&mut self, started: &Started, started_at: Timestamp) -> Exit {
+    fn bury(&mut self, started: &Started, started_at: Timestamp, wanted: bool) -> Exit {
         let exit_code = reap(started.pidfd.as_fd());
         if !self.own_pids {
             // Without a pid namespace the kernel does not end the rest with init.
@@ -286,14 +326,28 @@ impl Monitor {
         let killed = exit_code == 128 + sys::signal::KILL;
         let perhaps = (killed || self.was_short) && self.cgroup.perhaps_oom_killed();
         let oom_killed = self.oom_killed || self.cgroup.oom_kills() > 0 || perhaps;
-        Exit { exit_code, oom_killed, started_at, finished_at: Timestamp::now(), error: None }
+        let (finished_at, restarts) = (Timestamp::now(), self.config.restart.count);
+        Exit { exit_code, oom_killed, started_at, finished_at, error: None, wanted, restarts }
     }
+}
 
-    fn outcome(&mut self, hub: &Hub) -> Outcome {
-        match self.config.cleanup.take() {
-            Some(args) if !hub.bye => Outcome::Execute(args),
-            _ => Outcome::Done,
+/// What follows the end of a container.
+enum Next {
+    Nothing,
+    /// It is removed: by a client that says so, or by what this process becomes.
+    Cleanup,
+    Restart,
+}
+
+/// Serves clients for so long. `false`: one of them has said that the container is not to be started again.
+fn pause(hub: &mut Hub, delay: Duration) -> bool {
+    let end = Instant::now() + delay;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if hub.end_wanted || left.is_zero() {
+            return !hub.end_wanted;
         }
+        hub.round(None, &[], Some(left));
     }
 }
 

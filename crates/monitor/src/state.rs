@@ -42,9 +42,17 @@ pub enum State {
     /// Made, waiting for the start.
     Created { process: Process },
     /// The program runs.
-    Running { process: Process, started_at: Timestamp },
+    Running {
+        process: Process,
+        started_at: Timestamp,
+        /// How often it was started again by its policy since somebody started it.
+        #[serde(default)]
+        restarts: u32,
+    },
     /// The program has ended.
     Exited(Exit),
+    /// The program has ended and is to be started again, after this many milliseconds.
+    Restarting { exit: Exit, delay_ms: u64 },
     /// The program could not be started.
     Failed { exit_code: i32, error: String, at: Timestamp },
 }
@@ -61,6 +69,12 @@ pub struct Exit {
     /// Why it ended, if not by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Somebody asked for the end.
+    #[serde(default)]
+    pub wanted: bool,
+    /// As in [`State::Running`].
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 impl State {

@@ -17,6 +17,7 @@ mod network;
 mod process;
 mod pull;
 mod registry;
+mod restart;
 mod root;
 mod runtime;
 mod security;

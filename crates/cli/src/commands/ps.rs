@@ -79,6 +79,9 @@ fn status(state: Option<&State>, paused: bool) -> String {
         Some(State::Running { started_at, .. }) => {
             format!("Up {}{}", times::human(times::since(*started_at)), if paused { " (Paused)" } else { "" })
         }
+        Some(State::Restarting { exit, .. }) => {
+            format!("Restarting ({}) {}", exit.exit_code, times::ago(exit.finished_at))
+        }
         Some(State::Exited(exit)) => format!("Exited ({}) {}", exit.exit_code, times::ago(exit.finished_at)),
     }
 }

@@ -3,3 +3,4 @@
 pub(super) mod check;
 pub(super) mod df;
 pub(super) mod prune;
+pub(super) mod start;

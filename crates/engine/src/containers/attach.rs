@@ -5,7 +5,7 @@ use monitor::protocol::Request;
 use stdx::{Error, Result};
 
 use crate::Engine;
-use crate::containers::{Container, StartError, prepare};
+use crate::containers::{Container, StartError, prepare, restart};
 
 /// Which streams a client wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +41,7 @@ pub fn start(
     streams: Streams,
     terminal: (u16, u16),
 ) -> std::result::Result<(Connection, Vec<String>), StartError> {
+    let container = &restart::cancel(engine, container)?;
     let prepared = prepare::prepare(engine, &container.record, terminal)?;
     let warnings = prepared.warnings.clone();
     let connection = prepared.start(&[streams.request()])?;

@@ -10,13 +10,19 @@ use crate::containers::{Container, pause, wait};
 
 /// Sends `signal` to the program of a running container.
 pub fn kill(engine: &Engine, container: &Container, signal: i32) -> Result<()> {
+    // One that is to end the program is no failure to start it again after.
+    let wanted = signal == sys::signal::KILL || signal == container.record.process.stop_signal;
+    signal_to(engine, container, signal, wanted)
+}
+
+/// The same; `wanted` tells whether the program is to end and not to be started again by its policy.
+pub(crate) fn signal_to(engine: &Engine, container: &Container, signal: i32, wanted: bool) -> Result<()> {
     let name = &container.record.name;
     if !container.is_running() {
         return Err(Error::conflict(format!("cannot kill container {name}: it is not running")));
     }
     let mut connection = Connection::open(&engine.dirs().container_run(&container.record.id))?;
-    // A signal that is to end the program is no failure to start it again after.
-    if signal == sys::signal::KILL || signal == container.record.process.stop_signal {
+    if wanted {
         connection.send(&Request::EndWanted)?;
     }
     send(&mut connection, signal).context(|| format!("cannot kill container {name}"))?;

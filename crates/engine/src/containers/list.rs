@@ -23,7 +23,9 @@ pub fn list(engine: &Engine, all: bool) -> Result<List> {
     for id in find::ids(engine)? {
         match Container::load(engine, &id) {
             // None: gone since its id was read.
-            Ok(container) => list.containers.extend(container.filter(|container| all || container.is_running())),
+            Ok(container) => list
+                .containers
+                .extend(container.filter(|container| all || container.is_running() || container.is_restarting())),
             Err(error) => list.broken.push(error),
         }
     }

@@ -5,6 +5,7 @@ pub mod parse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use monitor::restart::Policy;
 use oci::runtime_spec::{DeviceRule, Resources, Rlimit, TimeOffset};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,8 @@ pub struct Options {
     /// Seconds until a stop becomes a kill; -1: never.
     pub stop_timeout: Option<i64>,
     pub auto_remove: bool,
+    /// When it is started again after its end.
+    pub restart: Policy,
     /// A first process that reaps and passes signals on.
     pub init: bool,
     pub log: Log,

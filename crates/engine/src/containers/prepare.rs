@@ -1,12 +1,16 @@
 //! `prepare`: everything a container needs is put in place and its monitor started, with init waiting to execute the
 //! program. `start` releases it. Whoever wants to see every byte attaches in between.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use monitor::State;
 use monitor::client::Connection;
 use monitor::config::{LogConfig, lock_path};
 use monitor::protocol::{Event, Failed, Request};
+use monitor::restart::Restart;
 use oci::runtime_spec::{Device as SpecDevice, DeviceType, TimeOffset};
 use runtime::bundle::Bundle;
 use rustix::time::{ClockId, clock_gettime};
@@ -19,7 +23,7 @@ use crate::config::make_dir;
 use crate::containers::options::{Log, MountKind, Namespace, Network};
 use crate::containers::record::Record;
 use crate::containers::spec::{self, Facts};
-use crate::containers::{Container, etc, find};
+use crate::containers::{CLEANUP_ARGUMENT, Container, RESTART_ARGUMENT, etc, find};
 use crate::images;
 
 /// A container that could not be started, with Docker's exit code for why.
@@ -62,8 +66,62 @@ pub struct Prepared {
 
 /// Puts a container in place. `terminal` is the size of the user's terminal: rows and columns, 0 if there is none.
 pub fn prepare(engine: &Engine, record: &Record, terminal: (u16, u16)) -> std::result::Result<Prepared, StartError> {
-    let lock = record.lock(engine)?;
-    match Container::load_locked(engine, &record.id)? {
+    put_in_place(engine, record, terminal, record.lock(engine)?, None)
+}
+
+/// How often the one that begins to start a container again looks whether another verb is done with it.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+/// The same for a container that its policy starts again. `lock` is its monitor's, held until nobody else can begin.
+pub(crate) fn prepare_again(
+    engine: &Engine,
+    record: &Record,
+    lock: Option<OwnedFd>,
+) -> std::result::Result<Prepared, StartError> {
+    // Not waited for with the monitor's lock in hand, for which the other verb may be waiting.
+    let ours = loop {
+        if let Some(ours) = Flock::try_exclusive(&record.lock_path(engine))? {
+            break ours;
+        }
+        if !matches!(State::load(&record.state_path(engine))?, Some(State::Restarting { .. })) {
+            return Err(not_again(record).into());
+        }
+        std::thread::sleep(PATIENCE);
+    };
+    put_in_place(engine, record, (0, 0), ours, Some(lock))
+}
+
+fn not_again(record: &Record) -> Error {
+    Error::conflict(format!("container {} is not to be started again", record.name))
+}
+
+fn put_in_place(
+    engine: &Engine,
+    record: &Record,
+    terminal: (u16, u16),
+    lock: Flock,
+    again: Option<Option<OwnedFd>>,
+) -> std::result::Result<Prepared, StartError> {
+    let now = Container::load_locked(engine, &record.id)?;
+    let mut restart = Restart { policy: record.options.restart, ..Restart::default() };
+    match (now.as_ref().and_then(|now| now.state.as_ref()), &again) {
+        (Some(State::Restarting { exit, delay_ms }), Some(_)) => {
+            restart.count = exit.restarts + 1;
+            restart.delay_ms = *delay_ms;
+        }
+        (_, Some(_)) => {
+            // The ended monitor has left it for us.
+            let _ = std::fs::remove_dir_all(engine.dirs().container_run(&record.id));
+            return Err(not_again(record).into());
+        }
+        (Some(State::Restarting { .. }), None) => {
+            return Err(Error::conflict(format!("container {} is restarting", record.name)).into());
+        }
+        _ => {}
+    }
+    // Nobody else can begin: the container's lock is ours.
+    drop(again);
+    match now {
         None => return Err(Error::not_found(format!("no such container: {}", record.name)).into()),
         Some(container) if container.is_alive() => {
             return Err(Error::conflict(format!("container {} is already running", container.record.name)).into());
@@ -78,7 +136,7 @@ pub fn prepare(engine: &Engine, record: &Record, terminal: (u16, u16)) -> std::r
     etc::write(&run_dir, &record.options, &hostname)?;
     let facts = gather(engine, record, &run_dir, hostname)?;
     Bundle::save(&run_dir, &spec::build(record, &facts)?)?;
-    monitor_config(engine, record, terminal)?.save(&run_dir)?;
+    monitor_config(engine, record, terminal, restart)?.save(&run_dir)?;
     let mut connection = monitor::spawn::spawn(&run_dir)?;
     match connection.receive()? {
         Some(Event::Ready(ready)) => Ok(Prepared { connection, pid: ready.pid, warnings: ready.warnings, lock }),
@@ -132,10 +190,14 @@ fn gather(engine: &Engine, record: &Record, run_dir: &Path, hostname: String) ->
         },
         devices: devices(record)?,
         hidden: images::hidden(engine, &record.image),
-        binary: std::fs::read_link("/proc/self/exe").context(|| "cannot tell this program's path".into())?,
+        binary: own_path()?,
         clocks: (now(ClockId::Boottime), now(ClockId::Monotonic)),
         apparmor: Path::new("/sys/kernel/security/apparmor").exists(),
     })
+}
+
+fn own_path() -> Result<PathBuf> {
+    std::fs::read_link("/proc/self/exe").context(|| "cannot tell this program's path".into())
 }
 
 fn now(clock: ClockId) -> TimeOffset {
@@ -245,7 +307,7 @@ fn root(engine: &Engine, record: &Record) -> Result<Mount> {
     }))
 }
 
-fn monitor_config(engine: &Engine, record: &Record, terminal: (u16, u16)) -> Result<monitor::Config> {
+fn monitor_config(engine: &Engine, record: &Record, terminal: (u16, u16), restart: Restart) -> Result<monitor::Config> {
     let options = &record.options;
     let log = match options.log {
         Log::JsonFile { max_bytes, max_files } => {
@@ -253,9 +315,9 @@ fn monitor_config(engine: &Engine, record: &Record, terminal: (u16, u16)) -> Res
         }
         Log::None => None,
     };
-    let cleanup = || -> Vec<String> {
+    let ourselves = |verb: &str| -> Vec<String> {
         let directories = engine.dirs().arguments().into_iter().map(|argument| argument.to_string_lossy().into_owned());
-        directories.chain([crate::containers::CLEANUP_ARGUMENT.to_owned(), record.id.clone()]).collect()
+        directories.chain([verb.to_owned(), record.id.clone()]).collect()
     };
     Ok(monitor::Config {
         id: record.id.clone(),
@@ -271,6 +333,7 @@ fn monitor_config(engine: &Engine, record: &Record, terminal: (u16, u16)) -> Res
         stdin: options.open_stdin,
         stdin_once: options.stdin_once,
         log,
-        cleanup: options.auto_remove.then(cleanup),
+        cleanup: options.auto_remove.then(|| ourselves(CLEANUP_ARGUMENT)),
+        restart: Restart { program: own_path()?, arguments: ourselves(RESTART_ARGUMENT), ..restart },
     })
 }

@@ -12,7 +12,7 @@ use stdx::{Context, Error, Kind, Result};
 use crate::Engine;
 use crate::config::make_dir;
 use crate::containers::record::Record;
-use crate::containers::{Container, find, kill, names};
+use crate::containers::{Container, find, names, stop};
 
 /// Removes the container that `text` names. A running one, or one whose record cannot be read, only with `force`.
 pub fn remove(engine: &Engine, text: &str, force: bool) -> Result<()> {
@@ -38,15 +38,16 @@ fn discard(engine: &Engine, id: &str) -> Result<()> {
 
 fn remove_container(engine: &Engine, container: &Container, force: bool) -> Result<()> {
     let record = &container.record;
-    if container.is_alive() {
+    if container.is_in_use() {
         if !force {
-            return Err(Error::conflict(format!("cannot remove container {}: container is running", record.name))
+            let how = if container.is_restarting() { "restarting" } else { "running" };
+            return Err(Error::conflict(format!("cannot remove container {}: container is {how}", record.name))
                 .hint("stop it first or use -f"));
         }
-        kill::kill_and_wait(engine, container)?;
+        stop::stop(engine, container, Some(sys::signal::KILL), Some(-1))?;
     }
     let Some(_lock) = record.lock_existing(engine)? else { return Ok(()) };
-    if Container::load_locked(engine, &record.id)?.is_some_and(|now| now.is_alive()) {
+    if Container::load_locked(engine, &record.id)?.is_some_and(|now| now.is_in_use()) {
         return Err(Error::conflict(format!("cannot remove container {}: it was started again", record.name)));
     }
     delete(engine, record)

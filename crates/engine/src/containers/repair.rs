@@ -18,7 +18,7 @@ const KILLED: i32 = 137;
 
 /// Gives the container as it really is; `None` if it was to be removed at its end and has been.
 pub(crate) fn repair(engine: &Engine, container: Container) -> Result<Option<Container>> {
-    if !container.is_alive() || monitor_lives(engine, &container)? {
+    if !container.is_in_use() || monitor_lives(engine, &container)? {
         return Ok(Some(container));
     }
     // Somebody may be starting or repairing it at this moment: they hold the lock, and it is read again behind them.
@@ -29,7 +29,7 @@ pub(crate) fn repair(engine: &Engine, container: Container) -> Result<Option<Con
 
 /// The same, for a caller that holds the container's lock.
 pub(crate) fn repair_locked(engine: &Engine, container: Container) -> Result<Option<Container>> {
-    if !container.is_alive() || monitor_lives(engine, &container)? {
+    if !container.is_in_use() || monitor_lives(engine, &container)? {
         return Ok(Some(container));
     }
     bury(engine, container)
@@ -44,16 +44,21 @@ fn bury(engine: &Engine, container: Container) -> Result<Option<Container>> {
     // Init normally died with the monitor; a set-id program may have outlived it.
     let _ = cgroup.kill();
     let _ = cgroup.remove();
-    let started_at = match &container.state {
-        Some(State::Running { started_at, .. }) => *started_at,
-        _ => container.record.created,
-    };
-    let exit = Exit {
+    let killed = |started_at, restarts| Exit {
         exit_code: KILLED,
         oom_killed: false,
         started_at,
         finished_at: Timestamp::now(),
         error: Some("the container's monitor died, and the container with it".into()),
+        wanted: false,
+        restarts,
+    };
+    let exit = match &container.state {
+        Some(State::Running { started_at, restarts, .. }) => killed(*started_at, *restarts),
+        Some(State::Restarting { exit, .. }) => {
+            Exit { error: Some("the container's monitor died before it was started again".into()), ..exit.clone() }
+        }
+        _ => killed(container.record.created, 0),
     };
     let _ = std::fs::remove_dir_all(engine.dirs().container_run(&container.record.id));
     let state = State::Exited(exit);

@@ -1,8 +1,16 @@
-//! `restart`: a stop, then a start.
+//! `restart`, a stop and then a start; and what a container's policy asks for.
+
+use std::os::fd::OwnedFd;
+
+use monitor::State;
+use monitor::client::Connection;
+use monitor::protocol::Request;
+use monitor::state::Exit;
+use stdx::Result;
 
 use crate::Engine;
 use crate::containers::attach::{self, Streams};
-use crate::containers::{Container, StartError, stop};
+use crate::containers::{Container, StartError, find, prepare, stop, wait};
 
 /// Stops a container, if it runs, and starts it again. Gives the warnings of the start.
 pub fn restart(
@@ -13,4 +21,42 @@ pub fn restart(
 ) -> std::result::Result<Vec<String>, StartError> {
     stop::stop(engine, container, signal, timeout)?;
     attach::start(engine, container, Streams::default(), (0, 0)).map(|(_, warnings)| warnings)
+}
+
+/// Starts a container whose policy asks for it. `lock` is its monitor's, taken over from the one that has ended.
+pub fn again(engine: &Engine, id: &str, lock: Option<OwnedFd>) -> std::result::Result<(), StartError> {
+    let container = find::find(engine, id)?;
+    prepare::prepare_again(engine, &container.record, lock)?.start(&[]).map(drop)
+}
+
+/// Sees to it that a container which waits for its next start has none. Gives the container as it is then: it may have been
+/// started in the meantime.
+pub(crate) fn cancel(engine: &Engine, container: &Container) -> Result<Container> {
+    let mut container = container.clone();
+    while container.is_restarting() {
+        let id = container.record.id.clone();
+        let listening = Connection::open(&engine.dirs().container_run(&id));
+        container = match listening.and_then(|mut connection| connection.send(&Request::EndWanted).map(|()| connection))
+        {
+            Ok(mut connection) => {
+                // It hangs up when it has understood, or when the pause was over already.
+                while connection.receive()?.is_some() {}
+                give_way(engine, &container)?
+            }
+            // Nobody listens: it is being started at this moment.
+            Err(_) => give_way(engine, &container)?,
+        };
+    }
+    Ok(container)
+}
+
+/// Whoever starts a container holds its lock until that is done. One that comes later finds that it is not to be started.
+fn give_way(engine: &Engine, container: &Container) -> Result<Container> {
+    let lock = container.record.lock(engine)?;
+    let path = container.record.state_path(engine);
+    if let Some(State::Restarting { exit, .. }) = State::load(&path)? {
+        State::Exited(Exit { wanted: true, ..exit }).save(&path)?;
+    }
+    drop(lock);
+    wait::settled(engine, container)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stdx::{Kind, Result};
 
 use crate::Engine;
-use crate::containers::{Container, kill, pause, wait};
+use crate::containers::{Container, find, kill, pause, restart, wait};
 
 /// Seconds a program has to end by itself.
 const DEFAULT_TIMEOUT: i64 = 10;
@@ -13,12 +13,16 @@ const DEFAULT_TIMEOUT: i64 = 10;
 /// Stops a container; one that is not running is fine. `signal` and `timeout` (seconds, -1: for ever) replace what the
 /// container was created with.
 pub fn stop(engine: &Engine, container: &Container, signal: Option<i32>, timeout: Option<i64>) -> Result<()> {
+    if container.is_restarting() {
+        let container = restart::cancel(engine, container)?;
+        return if container.is_alive() { stop(engine, &container, signal, timeout) } else { Ok(()) };
+    }
     if !container.is_alive() {
         return Ok(());
     }
     let signal = signal.unwrap_or(container.record.process.stop_signal);
     let timeout = timeout.or(container.record.options.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
-    match kill::kill(engine, container, signal) {
+    match kill::signal_to(engine, container, signal, true) {
         // It ended by itself in the meantime.
         Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Conflict) => {}
         result => result?,
@@ -31,5 +35,11 @@ pub fn stop(engine: &Engine, container: &Container, signal: Option<i32>, timeout
     if wait::wait(engine, container, limit)?.is_none() {
         kill::kill_and_wait(engine, container)?;
     }
-    Ok(())
+    match find::find(engine, &container.record.id) {
+        // It had ended by itself a moment before, and its policy starts it again.
+        Ok(now) if now.is_in_use() => stop(engine, &now, Some(signal), Some(timeout)),
+        // Removed at its end.
+        Err(error) if error.kind() == Kind::NotFound => Ok(()),
+        found => found.map(drop),
+    }
 }

@@ -1,5 +1,6 @@
 //! `update`: other limits for a container, now and for its next starts.
 
+use monitor::restart::Policy;
 use oci::runtime_spec::{BlockIo, Cpu, Memory, Resources};
 use stdx::{Context, Error, Result};
 
@@ -13,6 +14,7 @@ pub struct Changes {
     pub resources: Resources,
     /// `--cpus`, in billionths of a CPU.
     pub nano_cpus: Option<i64>,
+    pub restart: Option<Policy>,
 }
 
 /// Changes a container. Gives warnings: what was asked for and cannot be had here.
@@ -31,12 +33,24 @@ pub fn update(engine: &Engine, container: &Container, changes: &Changes) -> Resu
     let warnings = warnings.context(what)?;
     // Written when the kernel has agreed: what is recorded is what is so.
     record.save(&engine.dirs().container(&record.id))?;
+    tell_monitor(engine, &record, changes.restart)?;
     Ok(warnings)
+}
+
+/// A monitor reads its policy again when its program has ended.
+fn tell_monitor(engine: &Engine, record: &Record, restart: Option<Policy>) -> Result<()> {
+    let dir = engine.dirs().container_run(&record.id);
+    let (Some(policy), Ok(mut config)) = (restart, monitor::Config::load(&dir)) else { return Ok(()) };
+    config.restart.policy = policy;
+    config.save(&dir)
 }
 
 fn decide(record: &Record, changes: &Changes) -> Result<Changes> {
     let mut changes = changes.clone();
     let options = &record.options;
+    if options.auto_remove && changes.restart.is_some_and(|policy| policy != Policy::No) {
+        return Err(Error::conflict("a container that is removed at its end cannot have a restart policy"));
+    }
     let cpu = options.resources.cpu.clone().unwrap_or_default();
     let by_quota = changes.resources.cpu.as_ref().is_some_and(|cpu| cpu.quota.is_some() || cpu.period.is_some());
     if by_quota && options.nano_cpus.is_some() && changes.nano_cpus.is_none() {
@@ -66,6 +80,7 @@ fn decide(record: &Record, changes: &Changes) -> Result<Changes> {
 fn merge(record: &mut Record, changes: &Changes) {
     let options = &mut record.options;
     options.nano_cpus = changes.nano_cpus.or(options.nano_cpus);
+    options.restart = changes.restart.unwrap_or(options.restart);
     let Resources { cpu, memory, pids, block_io, .. } = changes.resources.clone();
     let resources = &mut options.resources;
     resources.pids = pids.or(resources.pids.take());

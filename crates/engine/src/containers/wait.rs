@@ -36,6 +36,12 @@ pub fn wait(engine: &Engine, container: &Container, limit: Option<Duration>) -> 
     }
 }
 
+/// The container as it is now; if it does not run, when its monitor is gone too.
+pub(crate) fn settled(engine: &Engine, container: &Container) -> Result<Container> {
+    let now = find::find(engine, &container.record.id)?;
+    if now.is_alive() { Ok(now) } else { after_monitor(engine, &container.record.id) }
+}
+
 /// A container whose monitor has hung up, as it is when the monitor has ended: its last moments may still be going on.
 pub fn after_monitor(engine: &Engine, id: &str) -> Result<Container> {
     Flock::exclusive_existing(&lock_path(&engine.dirs().container_run(id)))?;
@@ -45,7 +51,7 @@ pub fn after_monitor(engine: &Engine, id: &str) -> Result<Container> {
 /// The exit code of a container that is not running.
 pub fn last_exit_code(container: &Container) -> i32 {
     match &container.state {
-        Some(State::Exited(exit)) => exit.exit_code,
+        Some(State::Exited(exit) | State::Restarting { exit, .. }) => exit.exit_code,
         Some(State::Failed { exit_code, .. }) => *exit_code,
         _ => 0,
     }

@@ -109,8 +109,8 @@ pub fn df(engine: &Engine) -> Result<Report> {
             }
         }
         let own = measure.tree(&dir)?;
-        room(Part::Logs, logs, !container.is_alive());
-        room(Part::Containers, own, !container.is_alive());
+        room(Part::Logs, logs, !container.is_in_use());
+        room(Part::Containers, own, !container.is_in_use());
         container_sizes.push(own + logs);
     }
     let root = &engine.dirs().root;
@@ -127,7 +127,7 @@ pub fn df(engine: &Engine) -> Result<Report> {
     room(Part::BuildCache, measure.tree(&root.join("cache"))?, true);
     room(Part::Books, measure.tree(root)?, false);
     count(&mut report, Part::Images, footprints.len(), used.iter().filter(|users| **users > 0).count());
-    let alive = containers.iter().filter(|container| container.is_alive()).count();
+    let alive = containers.iter().filter(|container| container.is_in_use()).count();
     count(&mut report, Part::Containers, containers.len(), alive);
     for (at, footprint) in footprints.iter().enumerate() {
         let (size, shared) = sizes[at];
@@ -143,7 +143,7 @@ pub fn df(engine: &Engine) -> Result<Report> {
     }
     for (container, size) in containers.iter().zip(container_sizes) {
         let (name, id) = (container.record.name.clone(), container.record.id.clone());
-        let users = usize::from(container.is_alive());
+        let users = usize::from(container.is_in_use());
         report.items.push(Item { part: Part::Containers, name, id, size, shared: 0, users });
     }
     Ok(report)

@@ -50,7 +50,7 @@ fn freed(engine: &Engine, prune: impl FnOnce(&mut Pruned) -> Result<()>) -> Resu
 fn prune_containers(engine: &Engine, filter: &Filter, pruned: &mut Pruned) -> Result<()> {
     for container in list::list(engine, true)?.containers {
         let record = &container.record;
-        if container.is_alive() || !filter.suits(Some(record.created), &record.process.labels) {
+        if container.is_in_use() || !filter.suits(Some(record.created), &record.process.labels) {
             continue;
         }
         match remove::remove(engine, &record.id, false) {

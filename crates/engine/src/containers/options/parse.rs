@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use monitor::restart::Policy;
 use oci::runtime_spec::{DeviceRule, DeviceType, Rlimit, RlimitType, ThrottleDevice, TimeOffset, WeightDevice};
 use stdx::size::parse_bytes;
 use stdx::{Context, Error, Result};
@@ -176,6 +177,23 @@ pub fn env(text: &str) -> Result<Option<String>> {
         return Ok(Some(text.to_owned()));
     }
     Ok(std::env::var(text).ok().map(|value| format!("{text}={value}")))
+}
+
+/// `no`, `always`, `unless-stopped`, `on-failure[:NUMBER]`.
+pub fn restart(text: &str) -> Result<Policy> {
+    let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
+    let bad = |why: &str| invalid("restart policy", text, why);
+    match (name, number) {
+        ("" | "no", None) => Ok(Policy::No),
+        ("always", None) => Ok(Policy::Always),
+        ("unless-stopped", None) => Ok(Policy::UnlessStopped),
+        ("on-failure", number) => {
+            let attempts = number.map_or(Ok(0), str::parse);
+            Ok(Policy::OnFailure { attempts: attempts.map_err(|_| bad("the number of attempts is none"))? })
+        }
+        ("no" | "always" | "unless-stopped", Some(_)) => Err(bad("only on-failure takes a number of attempts")),
+        _ => Err(bad("it is no, always, unless-stopped or on-failure[:NUMBER]")),
+    }
 }
 
 /// The lines of an `--env-file` or a `--label-file`: `NAME=value`, `NAME`, `#` comments and empty ones.
