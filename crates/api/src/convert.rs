@@ -6,13 +6,14 @@ use std::path::Path;
 use engine::containers::inspect::Details;
 use engine::containers::options::{Log, MountKind, Namespace, Network, Options, Seccomp, User};
 use engine::containers::record::{Record, RecordImage};
+use engine::volumes::Volume;
 use jiff::Timestamp;
 use monitor::State;
 use monitor::restart::Policy;
 
 use crate::types::{
     ContainerConfig, ContainerInspect, ContainerState, GraphDriver, HostConfig, ImageInspect, LogConfig, MountPoint,
-    NetworkSettings, RestartPolicy, RootFs,
+    NetworkSettings, RestartPolicy, RootFs, VolumeInspect,
 };
 
 /// What Go's zero time looks like: never.
@@ -59,7 +60,7 @@ pub fn container(details: &Details) -> ContainerInspect {
         exec_ids: None,
         host_config: host_config(&record.options),
         graph_driver: graph_driver(details),
-        mounts: mounts(&record.options),
+        mounts: mounts(details),
         config: config(record),
         network_settings: network_settings(&record.options),
     }
@@ -166,13 +167,16 @@ fn host_config(options: &Options) -> HostConfig {
     }
     let tmpfs = options.mounts.iter().filter_map(|mount| match &mount.kind {
         MountKind::Tmpfs { options } => Some((mount.target.clone(), options.join(","))),
-        MountKind::Bind { .. } => None,
+        _ => None,
     });
     let binds = options.mounts.iter().filter_map(|mount| match &mount.kind {
         MountKind::Bind { source, .. } => {
             Some(format!("{}:{}{}", source.display(), mount.target, if mount.read_only { ":ro" } else { "" }))
         }
-        MountKind::Tmpfs { .. } => None,
+        MountKind::Volume { name: Some(name), anonymous: false, .. } => {
+            Some(format!("{name}:{}{}", mount.target, if mount.read_only { ":ro" } else { "" }))
+        }
+        _ => None,
     });
     let binds: Vec<String> = binds.collect();
     let namespaces = &options.namespaces;
@@ -251,16 +255,26 @@ fn graph_driver(details: &Details) -> GraphDriver {
     GraphDriver { data, name: "overlay2".into() }
 }
 
-fn mounts(options: &Options) -> Vec<MountPoint> {
+fn mounts(details: &Details) -> Vec<MountPoint> {
     let point = |mount: &engine::containers::options::Mount| {
         let (kind, source, propagation) = match &mount.kind {
             MountKind::Bind { source, propagation, .. } => {
                 ("bind", text(source), propagation.as_deref().unwrap_or("rprivate"))
             }
+            MountKind::Volume { name, .. } => {
+                let path = name.as_ref().map(|name| details.volumes.join(name).join("_data"));
+                ("volume", path.as_deref().map(text).unwrap_or_default(), "")
+            }
             MountKind::Tmpfs { .. } => ("tmpfs", String::new(), ""),
+        };
+        let name = match &mount.kind {
+            MountKind::Volume { name, .. } => name.clone(),
+            _ => None,
         };
         MountPoint {
             kind: kind.into(),
+            driver: name.as_ref().map(|_| "local"),
+            name,
             source,
             destination: mount.target.clone(),
             mode: String::new(),
@@ -268,7 +282,21 @@ fn mounts(options: &Options) -> Vec<MountPoint> {
             propagation: propagation.into(),
         }
     };
-    options.mounts.iter().map(point).collect()
+    details.container.record.options.mounts.iter().map(point).collect()
+}
+
+/// A volume as `volume inspect` shows it.
+pub fn volume(volume: &Volume, data: &Path) -> VolumeInspect {
+    let some = |map: &BTreeMap<String, String>| (!map.is_empty()).then(|| map.clone());
+    VolumeInspect {
+        created_at: time(volume.created),
+        driver: "local",
+        labels: some(&volume.labels),
+        mountpoint: text(data),
+        name: volume.name.clone(),
+        options: some(&volume.options),
+        scope: "local",
+    }
 }
 
 fn config(record: &Record) -> ContainerConfig {

@@ -138,8 +138,12 @@ pub struct GraphDriver {
 pub struct MountPoint {
     #[serde(rename = "Type")]
     pub kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     pub source: String,
     pub destination: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<&'static str>,
     pub mode: String,
     #[serde(rename = "RW")]
     pub rw: bool,
@@ -165,6 +169,19 @@ pub struct ContainerConfig {
     pub labels: BTreeMap<String, String>,
     pub stop_signal: String,
     pub stop_timeout: Option<i64>,
+}
+
+/// `GET /volumes/{name}`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct VolumeInspect {
+    pub created_at: String,
+    pub driver: &'static str,
+    pub labels: Option<BTreeMap<String, String>>,
+    pub mountpoint: String,
+    pub name: String,
+    pub options: Option<BTreeMap<String, String>>,
+    pub scope: &'static str,
 }
 
 /// The networks of a container.

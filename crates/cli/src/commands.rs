@@ -31,10 +31,11 @@ mod search;
 mod start;
 mod stats;
 mod stop;
-mod system;
+pub(crate) mod system;
 mod tag;
 mod top;
 mod update;
+mod volume;
 mod wait;
 
 use std::ffi::OsString;
@@ -149,6 +150,16 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "tag", long: "image tag", about: "Give an image another name", run: tag::main },
     Command { name: "rmi", long: "image rm", about: "Remove images", run: rmi::main },
+    Command { name: "volume create", long: "volume create", about: "Create a volume", run: volume::create::main },
+    Command { name: "volume ls", long: "volume ls", about: "List volumes", run: volume::list::main },
+    Command {
+        name: "volume inspect",
+        long: "volume inspect",
+        about: "Show all that is known of volumes",
+        run: volume::inspect::main,
+    },
+    Command { name: "volume rm", long: "volume rm", about: "Remove volumes", run: volume::remove::main },
+    Command { name: "volume prune", long: "volume prune", about: "Remove unused volumes", run: volume::prune::main },
     Command {
         name: "container prune",
         long: "container prune",
@@ -258,7 +269,7 @@ fn version(_engine: &Engine, _args: &[OsString]) -> Result<i32, Failure> {
 }
 
 /// What other engines have and this one does not yet: refused by name.
-const LATER: [&str; 24] = [
+const LATER: [&str; 23] = [
     "--publish",
     "-p",
     "--publish-all",
@@ -271,7 +282,6 @@ const LATER: [&str; 24] = [
     "--health-start-period",
     "--health-timeout",
     "--no-healthcheck",
-    "--volumes-from",
     "--volume-driver",
     "--link",
     "--link-local-ip",

@@ -193,9 +193,12 @@ pub(crate) struct ContainerArgs {
     /// UTS namespace: private or host
     #[arg(long, value_name = "MODE", default_value = "")]
     uts: String,
-    /// Bind mount a directory or file (host:container[:options])
+    /// Mount a volume, or bind a directory or file of the host ([name or host path:]container path[:options])
     #[arg(short, long, value_name = "VOLUME")]
     volume: Vec<String>,
+    /// Mount the volumes and binds of another container (container[:ro|rw])
+    #[arg(long, value_name = "CONTAINER")]
+    volumes_from: Vec<String>,
     /// Working directory inside the container
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
@@ -251,6 +254,7 @@ impl ContainerArgs {
             shm_size: self.shm_size.as_deref().map(|text| parse::bytes("shm-size", text)).transpose()?,
             read_only: switch!(self.read_only),
             mounts: self.mounts()?,
+            volumes_from: self.volumes_from.clone(),
             devices: self.device.iter().map(|text| parse::device(text)).collect::<Result<_>>()?,
             device_rules: self.device_cgroup_rule.iter().map(|text| parse::device_rule(text)).collect::<Result<_>>()?,
             privileged: switch!(self.privileged),

@@ -44,6 +44,10 @@ impl Dirs {
         self.root.join("unfinished")
     }
 
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
     pub(crate) fn names(&self) -> PathBuf {
         self.root.join("names")
     }

@@ -11,6 +11,7 @@
 //!     state.json       how it is, written by its monitor
 //!     upper/ work/     its writable layer
 //!     log log.1 …      its output
+//!   volumes/           see `volumes`
 //!   names/NAME         symbolic link to a container's id
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod filter;
 pub mod images;
 mod settings;
 pub mod system;
+pub mod volumes;
 
 use std::sync::OnceLock;
 

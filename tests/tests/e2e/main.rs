@@ -12,6 +12,7 @@ mod images;
 mod lifecycle;
 mod limits;
 mod logs;
+mod named_volumes;
 mod namespaces;
 mod network;
 mod process;

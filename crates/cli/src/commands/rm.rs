@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// Kill a running container first
     #[arg(short, long)]
     force: bool,
-    /// Remove anonymous volumes too (there are none yet)
+    /// Remove its anonymous volumes too
     #[arg(short, long)]
     volumes: bool,
     #[arg(value_name = "CONTAINER", required = true)]
@@ -26,7 +26,7 @@ pub(crate) struct Args {
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     for_each(&args.containers, |name| {
-        match remove::remove(engine, name, args.force) {
+        match remove::remove(engine, name, args.force, args.volumes) {
             Err(error) if args.force && error.kind() == Kind::NotFound => return Ok(()),
             removed => removed?,
         }

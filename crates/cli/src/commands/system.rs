@@ -2,5 +2,5 @@
 
 pub(super) mod check;
 pub(super) mod df;
-pub(super) mod prune;
+pub(crate) mod prune;
 pub(super) mod start;

@@ -7,10 +7,11 @@ use oci::image_config::Config as ImageDefaults;
 use stdx::{Context, Error, Result, id};
 
 use crate::config::make_dir;
-use crate::containers::options::{Namespace, Network, Options, Seccomp, User};
+use crate::containers::options::{Mount, MountKind, Namespace, Network, Options, Seccomp, User};
 use crate::containers::record::{Record, RecordProcess};
-use crate::containers::{names, userns};
+use crate::containers::{find, names, remove, userns};
 use crate::images;
+use crate::volumes::{self, Wanted};
 use crate::{CgroupDriver, Engine};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -25,7 +26,8 @@ pub fn create(engine: &Engine, options: Options) -> Result<Record> {
     let process = decide_process(&options, &defaults)?;
     let id = id::random_hex(32);
     // Names and ranges of ids are unique among complete containers: from the choice to the rename nobody else chooses.
-    let _lock = names::lock(engine)?;
+    let lock = names::lock(engine)?;
+    let mut anonymous = Vec::new();
     let name = names::reserve(engine, options.name.as_deref(), &id)?;
     sweep(engine);
     let unfinished = engine.dirs().unfinished().join(&id);
@@ -37,19 +39,89 @@ pub fn create(engine: &Engine, options: Options) -> Result<Record> {
         make_layer(&unfinished, user_range)?;
         let (created, cgroup_driver) = (Timestamp::now(), engine.cgroup_driver());
         let name = name.clone();
-        let record = Record { id, name, created, image, process, options, user_range, cgroup_driver };
+        let mut record = Record { id, name, created, image, process, options, user_range, cgroup_driver };
         check_cgroup(&record)?;
+        make_volumes(engine, &mut record, &defaults, &mut anonymous)?;
         record.save(&unfinished)?;
         let dir = engine.dirs().container(&record.id);
         make_dir(&engine.dirs().containers(), 0o711)?;
         std::fs::rename(&unfinished, &dir).context(|| format!("cannot make container directory {dir:?}"))?;
         Ok(record)
     })();
-    made.inspect_err(|_| {
+    let record = made.inspect_err(|_: &Error| {
         // The error that led here is the one to report.
         let _ = std::fs::remove_dir_all(&unfinished);
         let _ = names::release(engine, &name);
-    })
+    });
+    drop(lock);
+    let record = record.inspect_err(|_| {
+        // As above.
+        anonymous.iter().for_each(|name| drop(volumes::remove(engine, name)));
+    })?;
+    // It holds its volumes from here on, and filling them takes as long as it takes.
+    match volumes::fill(engine, &record) {
+        Ok(()) => Ok(record),
+        Err(error) => {
+            // As above.
+            let _ = remove::remove(engine, &record.id, true, true);
+            Err(error)
+        }
+    }
+}
+
+/// Decides what is mounted where, and makes the volumes there are not yet: the user's mounts, those of other containers, and
+/// the volumes the image asks for, the former before the latter.
+fn make_volumes(
+    engine: &Engine,
+    record: &mut Record,
+    defaults: &ImageDefaults,
+    anonymous: &mut Vec<String>,
+) -> Result<()> {
+    let mut mounts = std::mem::take(&mut record.options.mounts);
+    let is_free = |mounts: &[Mount], target: &str| {
+        let target = target.trim_end_matches('/');
+        !mounts.iter().any(|mount| mount.target.trim_end_matches('/') == target)
+    };
+    for text in &record.options.volumes_from {
+        for mount in of_container(engine, text)? {
+            if is_free(&mounts, &mount.target) {
+                mounts.push(mount);
+            }
+        }
+    }
+    for target in defaults.volumes.keys().filter(|target| target.starts_with('/')) {
+        if is_free(&mounts, target) {
+            let kind = MountKind::Volume { name: None, anonymous: true, nocopy: false };
+            mounts.push(Mount { target: target.clone(), kind, read_only: false });
+        }
+    }
+    for mount in &mut mounts {
+        if let MountKind::Volume { name, .. } = &mut mount.kind {
+            let wanted = Wanted { name: name.clone(), ..Wanted::default() };
+            let volume = volumes::create(engine, &wanted)?;
+            anonymous.extend(name.is_none().then(|| volume.name.clone()));
+            *name = Some(volume.name);
+        }
+    }
+    record.options.mounts = mounts;
+    Ok(())
+}
+
+/// `--volumes-from CONTAINER[:ro|rw]`. Its anonymous volumes stay its own.
+fn of_container(engine: &Engine, text: &str) -> Result<Vec<Mount>> {
+    let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
+    if !matches!(mode, "ro" | "rw" | "z" | "Z") {
+        return Err(Error::invalid(format!("invalid mode \"{mode}\" in \"{text}\": ro or rw")));
+    }
+    let mut mounts = find::find(engine, name)?.record.options.mounts;
+    mounts.retain(|mount| !matches!(mount.kind, MountKind::Tmpfs { .. }));
+    for mount in &mut mounts {
+        mount.read_only |= mode == "ro";
+        if let MountKind::Volume { anonymous, .. } = &mut mount.kind {
+            *anonymous = false;
+        }
+    }
+    Ok(mounts)
 }
 
 /// Every later verb asks for the container's groups, its removal too: what cannot be asked for is refused now.

@@ -21,6 +21,8 @@ pub struct Details {
     pub log: PathBuf,
     /// Where its `/etc` files are.
     pub run_dir: PathBuf,
+    /// Where the volumes are.
+    pub volumes: PathBuf,
 }
 
 /// Everything about a container.
@@ -37,6 +39,7 @@ pub fn inspect(engine: &Engine, container: Container) -> Result<Details> {
         },
         log: record.log_path(engine),
         run_dir: engine.dirs().container_run(&record.id),
+        volumes: engine.dirs().volumes(),
         paused: pause::is_paused(engine, &record.id),
         container,
     })

@@ -65,6 +65,8 @@ pub struct Options {
 
     pub read_only: bool,
     pub mounts: Vec<Mount>,
+    /// `CONTAINER[:ro|rw]`, whose volumes and binds it has too.
+    pub volumes_from: Vec<String>,
     pub devices: Vec<Device>,
     pub device_rules: Vec<DeviceRule>,
 
@@ -185,6 +187,14 @@ pub enum MountKind {
         recursive: bool,
         /// `rprivate`, `rslave` …; the default is `rprivate`.
         propagation: Option<String>,
+    },
+    Volume {
+        /// `None` until the container is made: then an anonymous one is.
+        name: Option<String>,
+        /// Nobody has named it; it goes with its container.
+        anonymous: bool,
+        /// Do not fill an empty one with what the image has there.
+        nocopy: bool,
     },
     Tmpfs {
         /// Options such as `size=64m`, `mode=1777`, `noexec`.

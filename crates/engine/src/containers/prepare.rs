@@ -25,6 +25,7 @@ use crate::containers::record::Record;
 use crate::containers::spec::{self, Facts};
 use crate::containers::{CLEANUP_ARGUMENT, Container, RESTART_ARGUMENT, etc, find};
 use crate::images;
+use crate::volumes;
 
 /// A container that could not be started, with Docker's exit code for why.
 #[derive(Debug)]
@@ -191,6 +192,9 @@ fn gather(engine: &Engine, record: &Record, run_dir: &Path, hostname: String) ->
         devices: devices(record)?,
         hidden: images::hidden(engine, &record.image),
         binary: own_path()?,
+        volumes: volumes::names(&options.mounts)
+            .map(|name| volumes::source(engine, name).map(|source| (name.to_owned(), source)))
+            .collect::<Result<_>>()?,
         clocks: (now(ClockId::Boottime), now(ClockId::Monotonic)),
         apparmor: Path::new("/sys/kernel/security/apparmor").exists(),
     })

@@ -13,12 +13,17 @@ use crate::Engine;
 use crate::config::make_dir;
 use crate::containers::record::Record;
 use crate::containers::{Container, find, names, stop};
+use crate::volumes;
 
-/// Removes the container that `text` names. A running one, or one whose record cannot be read, only with `force`.
-pub fn remove(engine: &Engine, text: &str, force: bool) -> Result<()> {
+/// Removes the container that `text` names. A running one, or one whose record cannot be read, only with `force`; its anonymous
+/// volumes with `volumes`.
+pub fn remove(engine: &Engine, text: &str, force: bool, volumes: bool) -> Result<()> {
     let id = find::find_id(engine, text)?;
     match Container::load(engine, &id) {
-        Ok(Some(container)) => remove_container(engine, &container, force),
+        Ok(Some(container)) => {
+            remove_container(engine, &container, force)?;
+            if volumes { volumes::remove_anonymous(engine, &container.record) } else { Ok(()) }
+        }
         Ok(None) => Err(find::no_such(text)),
         Err(error) if force && error.kind() != Kind::Denied => discard(engine, &id),
         Err(error) => Err(error),
@@ -57,8 +62,10 @@ fn remove_container(engine: &Engine, container: &Container, force: bool) -> Resu
 /// then removes. Already removed is fine.
 pub fn clean_up(engine: &Engine, id: &str) -> Result<()> {
     let Some(record) = Record::load(engine, id)? else { return Ok(()) };
-    let Some(_lock) = record.lock_existing(engine)? else { return Ok(()) };
-    delete(engine, &record)
+    let Some(lock) = record.lock_existing(engine)? else { return Ok(()) };
+    delete(engine, &record)?;
+    drop(lock);
+    volumes::remove_anonymous(engine, &record)
 }
 
 /// Removes everything of a container that has no process. The caller holds its lock.

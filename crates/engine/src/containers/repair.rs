@@ -66,6 +66,7 @@ fn bury(engine: &Engine, container: Container) -> Result<Option<Container>> {
     let container = Container { state: Some(state), ..container };
     if container.record.options.auto_remove {
         remove::delete(engine, &container.record)?;
+        crate::volumes::remove_anonymous(engine, &container.record)?;
         return Ok(None);
     }
     Ok(Some(container))

@@ -1,5 +1,6 @@
 //! From a record to a runtime configuration. Pure: what has to be looked up first comes in [`Facts`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use oci::runtime_spec::{
@@ -13,6 +14,7 @@ use crate::CgroupDriver;
 use crate::containers::options::{Mount, MountKind, Namespace, Network, Offset, Options, Seccomp};
 use crate::containers::record::Record;
 use crate::containers::{etc, userns};
+use crate::volumes::{self, Source};
 
 /// What the configuration depends on besides the record.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub struct Facts {
     pub binary: PathBuf,
     /// Now, by the clocks that a time namespace can move: (boottime, monotonic).
     pub clocks: (TimeOffset, TimeOffset),
+    /// How its volumes are mounted, by name.
+    pub(crate) volumes: BTreeMap<String, volumes::Source>,
     /// The kernel has AppArmor.
     pub apparmor: bool,
 }
@@ -299,7 +303,7 @@ fn mounts(record: &Record, facts: &Facts) -> Vec<SpecMount> {
     for mount in asked {
         // A mount of the user's own replaces one of these.
         mounts.retain(|known| known.destination != mount.target.trim_end_matches('/'));
-        mounts.push(user_mount(mount, record.user_range.is_some()));
+        mounts.push(user_mount(mount, record.user_range.is_some(), facts));
     }
     mounts
 }
@@ -326,20 +330,33 @@ fn ipc_mounts(options: &Options, facts: &Facts) -> Vec<SpecMount> {
     }
 }
 
-fn user_mount(mount: &Mount, user_namespace: bool) -> SpecMount {
+fn user_mount(mount: &Mount, user_namespace: bool, facts: &Facts) -> SpecMount {
+    let bind = |source: &Path, recursive: bool, propagation: &str| {
+        let bind = if recursive { "rbind" } else { "bind" };
+        let mut spec = spec_mount(&mount.target, "bind", &source.to_string_lossy(), &[bind, propagation]);
+        if mount.read_only {
+            spec.options.push(if recursive { "rro" } else { "ro" }.into());
+        }
+        if user_namespace {
+            spec.options.push(if recursive { "ridmap" } else { "idmap" }.into());
+        }
+        spec
+    };
     match &mount.kind {
         MountKind::Bind { source, recursive, propagation, .. } => {
-            let propagation = propagation.as_deref().unwrap_or("rprivate");
-            let bind = if *recursive { "rbind" } else { "bind" };
-            let mut spec = spec_mount(&mount.target, "bind", &source.to_string_lossy(), &[bind, propagation]);
-            if mount.read_only {
-                spec.options.push(if *recursive { "rro" } else { "ro" }.into());
-            }
-            if user_namespace {
-                spec.options.push(if *recursive { "ridmap" } else { "idmap" }.into());
-            }
-            spec
+            bind(source, *recursive, propagation.as_deref().unwrap_or("rprivate"))
         }
+        MountKind::Volume { name, .. } => match name.as_ref().and_then(|name| facts.volumes.get(name)) {
+            Some(Source::Filesystem { kind, device, options }) => {
+                let mut spec = spec_mount(&mount.target, kind, device, &[]);
+                spec.options.extend(options.iter().cloned());
+                spec.options.extend(mount.read_only.then(|| "ro".to_owned()));
+                spec
+            }
+            Some(Source::Directory(dir)) => bind(dir, true, "rprivate"),
+            // Whoever gathers the facts has all of them.
+            None => bind(Path::new(""), false, "rprivate"),
+        },
         MountKind::Tmpfs { options } => {
             let mut spec = spec_mount(&mount.target, "tmpfs", "tmpfs", &["noexec", "nosuid", "nodev"]);
             spec.options.extend(options.iter().cloned());

@@ -53,7 +53,7 @@ fn prune_containers(engine: &Engine, filter: &Filter, pruned: &mut Pruned) -> Re
         if container.is_in_use() || !filter.suits(Some(record.created), &record.process.labels) {
             continue;
         }
-        match remove::remove(engine, &record.id, false) {
+        match remove::remove(engine, &record.id, false, false) {
             Ok(()) => pruned.containers.push(record.id.clone()),
             Err(error) if gone_or_busy(&error) => {}
             Err(error) => return Err(error),

@@ -72,7 +72,7 @@ pub(crate) fn containers(engine: &Engine, args: &[OsString]) -> Result<i32, Fail
 }
 
 /// Asks on a terminal; elsewhere nobody answers, and nothing is removed.
-fn agreed(warning: &str) -> Result<bool> {
+pub(crate) fn agreed(warning: &str) -> Result<bool> {
     if !terminal::is_terminal() {
         return Err(Error::invalid("cannot ask whether to go on: standard input is no terminal").hint("use --force"));
     }

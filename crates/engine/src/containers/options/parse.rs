@@ -214,32 +214,27 @@ pub fn lines_of(path: &Path) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// `-v SOURCE:TARGET[:OPTIONS]`. Named and anonymous volumes are not supported yet.
+/// `-v TARGET`, `-v NAME:TARGET[:OPTIONS]`, `-v SOURCE:TARGET[:OPTIONS]`: an anonymous volume, one with a name, and a
+/// directory or file of the host, which begins with `/` or `.`.
 pub fn volume(text: &str) -> Result<Mount> {
-    let mut parts = text.split(':');
-    let (source, target, options) = (parts.next().unwrap_or_default(), parts.next(), parts.next().unwrap_or_default());
-    if parts.next().is_some() {
-        return Err(invalid("volume", text, "it has too many parts"));
-    }
-    let target = target
-        .filter(|_| source.starts_with('/') || source.starts_with("./") || source.starts_with("../") || source == ".");
-    let Some(target) = target else {
-        return Err(Error::unsupported(format!(
-            "volume \"{text}\": named and anonymous volumes are not supported yet"
-        ))
-        .hint("give the host's directory, as in -v /data:/data"));
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, options) = match parts[..] {
+        [target] => (None, target, ""),
+        // `TARGET:ro` too would be a name otherwise, which "/…" is none of.
+        [source, target] => (Some(source), target, ""),
+        [source, target, options] => (Some(source), target, options),
+        _ => return Err(invalid("volume", text, "it has too many parts")),
     };
     if !target.starts_with('/') {
         return Err(invalid("volume", text, "the target must be an absolute path"));
     }
-    let source = std::path::absolute(source).context(|| format!("cannot use directory {source:?}"))?;
-    let mut read_only = false;
+    let (mut read_only, mut recursive, mut nocopy) = (false, true, false);
     let mut propagation = None;
-    let mut recursive = true;
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" => read_only = true,
-            "rw" | "nocopy" => {}
+            "rw" => {}
+            "nocopy" => nocopy = true,
             // SELinux labels: without effect where there is no SELinux, as in Docker.
             "z" | "Z" => {}
             "bind" => recursive = false,
@@ -248,7 +243,18 @@ pub fn volume(text: &str) -> Result<Mount> {
             _ => return Err(invalid("volume", text, &format!("unknown option \"{option}\""))),
         }
     }
-    let kind = MountKind::Bind { source, create: true, recursive, propagation };
+    let kind = match source {
+        None => MountKind::Volume { name: None, anonymous: true, nocopy },
+        Some("") => return Err(invalid("volume", text, "the source is empty")),
+        Some(source) if source.starts_with(['/', '.']) => {
+            let source = std::path::absolute(source).context(|| format!("cannot use directory {source:?}"))?;
+            MountKind::Bind { source, create: true, recursive, propagation }
+        }
+        Some(name) => {
+            crate::volumes::check_name(name)?;
+            MountKind::Volume { name: Some(name.into()), anonymous: false, nocopy }
+        }
+    };
     Ok(Mount { target: target.into(), kind, read_only })
 }
 
@@ -257,6 +263,7 @@ pub fn mount(text: &str) -> Result<Mount> {
     let why = |why: &str| invalid("mount", text, why);
     let (mut kind, mut source, mut target) = ("volume", None, None);
     let (mut read_only, mut recursive, mut propagation) = (false, true, None);
+    let mut nocopy = false;
     let mut options = Vec::new();
     for field in text.split(',') {
         let (key, value) = field.split_once('=').map_or((field, None), |(key, value)| (key, Some(value)));
@@ -274,6 +281,9 @@ pub fn mount(text: &str) -> Result<Mount> {
             "bind-propagation" => propagation = Some(needed()?.to_owned()),
             "bind-nonrecursive" => recursive = !flag()?,
             "bind-recursive" => recursive = needed()? != "disabled",
+            "volume-nocopy" => nocopy = flag()?,
+            "volume-subpath" => return Err(Error::unsupported("mount field \"volume-subpath\" is not supported yet")),
+            "volume-driver" if value == Some("local") => {}
             "tmpfs-size" => options.push(format!("size={}", bytes("tmpfs-size", needed()?)?)),
             "tmpfs-mode" => options.push(format!("mode={}", needed()?)),
             "tmpfs-options" => options.extend(needed()?.split(':').map(str::to_owned)),
@@ -293,8 +303,9 @@ pub fn mount(text: &str) -> Result<Mount> {
         "tmpfs" if source.is_some() => return Err(why("a tmpfs has no source")),
         "tmpfs" => MountKind::Tmpfs { options },
         "volume" => {
-            return Err(Error::unsupported(format!("mount \"{text}\": volumes are not supported yet"))
-                .hint("use type=bind or type=tmpfs"));
+            let name = source.map(str::to_owned);
+            name.as_deref().map_or(Ok(()), crate::volumes::check_name)?;
+            MountKind::Volume { anonymous: name.is_none(), name, nocopy }
         }
         other => return Err(why(&format!("unknown type \"{other}\""))),
     };

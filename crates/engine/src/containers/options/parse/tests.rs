@@ -19,7 +19,11 @@ fn volumes() {
     assert!(mount.read_only);
     let MountKind::Bind { source, create, recursive, propagation } = mount.kind else { panic!("not a bind") };
     assert_eq!((source, create, recursive, propagation.as_deref()), ("/a".into(), true, true, Some("rslave")));
-    for bad in ["/a", "name:/b", "/a:b", "/a:/b:ro:x", "/a:/b:what"] {
+    let anonymous = MountKind::Volume { name: None, anonymous: true, nocopy: false };
+    assert_eq!(volume("/a").unwrap(), Mount { target: "/a".into(), kind: anonymous, read_only: false });
+    let named = MountKind::Volume { name: Some("name".into()), anonymous: false, nocopy: true };
+    assert_eq!(volume("name:/b:nocopy,ro").unwrap(), Mount { target: "/b".into(), kind: named, read_only: true });
+    for bad in ["a", "name:b", "/a:b", "/a:/b:ro:x", "/a:/b:what", ":/b", "n/a:/b"] {
         assert!(volume(bad).is_err(), "{bad}");
     }
 }
@@ -30,9 +34,13 @@ fn mounts() {
     assert!(bind.read_only && matches!(bind.kind, MountKind::Bind { create: false, .. }));
     let tmpfs = mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700").unwrap();
     assert_eq!(tmpfs.kind, MountKind::Tmpfs { options: vec!["size=1048576".into(), "mode=700".into()] });
-    for bad in
-        ["type=bind,target=/b", "type=tmpfs,source=/x,target=/b", "type=bind,src=/a", "target=/x", "type=bind,x=1"]
-    {
+    for bad in [
+        "type=bind,target=/b",
+        "type=tmpfs,source=/x,target=/b",
+        "type=bind,src=/a",
+        "src=n/a,target=/x",
+        "type=bind,x=1",
+    ] {
         assert!(mount(bad).is_err(), "{bad}");
     }
 }
