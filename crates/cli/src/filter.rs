@@ -41,7 +41,7 @@ fn unknown(word: &str, known: &str) -> Error {
 
 fn read_common(filter: &mut Filter, word: &str) -> Result<bool> {
     match word.split_once('=') {
-        Some(("until", time)) => filter.until = Some(until(time)?),
+        Some(("until", time)) => filter.until = Some(point_in_time(time)?),
         Some(("label", label)) => filter.labels.push(label.to_owned()),
         Some(("label!", label)) => filter.without_labels.push(label.to_owned()),
         _ => return Ok(false),
@@ -50,7 +50,7 @@ fn read_common(filter: &mut Filter, word: &str) -> Result<bool> {
 }
 
 /// A point in time, seconds since 1970, or how long ago (`90m`, `24h`, `1h30m`).
-fn until(text: &str) -> Result<Timestamp> {
+pub(crate) fn point_in_time(text: &str) -> Result<Timestamp> {
     let invalid = || Error::invalid(format!("invalid time \"{text}\"")).hint("as in 24h or 2026-01-31T12:00:00Z");
     if let Ok(seconds) = text.parse::<i64>() {
         return Timestamp::from_second(seconds).map_err(|_| invalid());

@@ -30,6 +30,21 @@ fn the_end_can_be_asked_for() {
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn a_stretch_of_time_can_be_asked_for() {
+    let tare = Tare::new();
+    let id = finished(&tare, "echo one; sleep 0.3; echo two; sleep 0.3; echo three");
+    let times = tare.tare(["logs", "-t", &id]).ok();
+    let times: Vec<&str> = times.lines().filter_map(|line| line.split_once(' ')).map(|(time, _)| time).collect();
+    tare.tare(["logs", "--since", times[1], &id]).prints("two\nthree");
+    tare.tare(["logs", "--until", times[1], &id]).prints("one\ntwo");
+    tare.tare(["logs", "--since", times[1], "--until", times[1], &id]).prints("two");
+    tare.tare(["logs", "--since", "1h", "-n", "1", "--details", &id]).prints("three");
+    tare.tare(["logs", "--until", "1h", &id]).prints("");
+    tare.tare(["logs", "--since", "yesterday", &id]).fails(1, "invalid time");
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn times_can_be_shown() {
     let tare = Tare::new();
     let id = finished(&tare, "echo hello");

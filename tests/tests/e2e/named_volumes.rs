@@ -60,6 +60,15 @@ fn an_anonymous_volume_goes_with_its_container() {
     run("box");
     tare.tare(["rm", "-f", "box"]).ok();
     assert_eq!(volumes(&tare).len(), 1);
+    let line = |text: &str| text.lines().find(|line| line.starts_with("Local Volumes")).unwrap().to_owned();
+    let numbers = line(&tare.tare(["system", "df"]).ok());
+    assert_eq!(numbers.split_whitespace().skip(2).take(2).collect::<Vec<_>>(), ["1", "0"]);
+    tare.tare(["system", "prune", "-f"]).ok();
+    assert_eq!(volumes(&tare).len(), 1);
+    tare.tare(["system", "prune", "-f", "--volumes"]).says("Deleted Volumes");
+    assert_eq!(volumes(&tare), [""; 0]);
+    run("box");
+    tare.tare(["rm", "-f", "box"]).ok();
     tare.tare(["volume", "create", "named"]).prints("named");
     tare.tare(["volume", "prune", "-f"]).ok();
     assert_eq!(volumes(&tare), ["named"]);

@@ -20,6 +20,15 @@ pub(crate) struct Args {
     /// Show only this many lines from the end
     #[arg(short = 'n', long, value_name = "NUMBER", default_value = "all", allow_hyphen_values = true)]
     tail: String,
+    /// Show only what was written since: a time (2026-01-31T12:00:00Z), seconds since 1970, or how long ago (42m)
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Show only what was written before: likewise
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Show the attributes of entries (those of this engine have none)
+    #[arg(long)]
+    details: bool,
     /// Show timestamps
     #[arg(short, long)]
     timestamps: bool,
@@ -33,9 +42,12 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
         "all" | "-1" => None,
         text => Some(text.parse().map_err(|_| Error::invalid(format!("invalid number of lines \"{text}\"")))?),
     };
+    let _ = args.details;
+    let time = |text: &Option<String>| text.as_deref().map(crate::filter::point_in_time).transpose();
+    let (since, until) = (time(&args.since)?, time(&args.until)?);
     let container = find::find(engine, &args.container)?;
     let (mut stdout, mut stderr) = (std::io::stdout().lock(), std::io::stderr().lock());
-    logs::logs(engine, &container, logs::Wanted { tail, follow: args.follow }, &mut |entry| {
+    logs::logs(engine, &container, logs::Wanted { tail, follow: args.follow, since, until }, &mut |entry| {
         let stream: &mut dyn Write = if entry.stream == Stream::Stdout { &mut stdout } else { &mut stderr };
         let time = if args.timestamps { format!("{} ", entry.time) } else { String::new() };
         match write!(stream, "{time}{}", entry.text).and_then(|()| stream.flush()) {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use monitor::client::Connection;
 use monitor::log::{Stream, rotated};
 use monitor::protocol::Event;
@@ -43,6 +44,20 @@ pub struct Wanted {
     pub tail: Option<usize>,
     /// Go on until the container ends.
     pub follow: bool,
+    /// Only what was written between these two.
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+impl Wanted {
+    fn has(&self, entry: &Entry) -> bool {
+        if self.since.is_none() && self.until.is_none() {
+            return true;
+        }
+        // Another program's file may hold other times: what cannot be read is shown.
+        let Ok(time) = entry.time.parse::<Timestamp>() else { return true };
+        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time <= until)
+    }
 }
 
 /// Gives a container's log to `each`, the oldest entry first.
@@ -61,7 +76,10 @@ pub fn logs(
     let follower = if wanted.follow && container.is_running() { follow(engine, container) } else { None };
     let current = record.log_path(engine);
     let mut last: VecDeque<Entry> = VecDeque::new();
+    let mut each = |entry: Entry| if wanted.has(&entry) { each(entry) } else { Ok(()) };
+    let each: &mut dyn FnMut(Entry) -> Result<()> = &mut each;
     let mut keep = |entry: Entry| match wanted.tail {
+        _ if !wanted.has(&entry) => Ok(()),
         None => each(entry),
         Some(count) => {
             last.push_back(entry);

@@ -12,6 +12,7 @@ use stdx::{Context, Result};
 use crate::Engine;
 use crate::containers::list;
 use crate::containers::record::RecordImage;
+use crate::volumes;
 
 /// What takes room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,10 +124,21 @@ pub fn df(engine: &Engine) -> Result<Report> {
         room(Part::Orphans, measure.tree(&entry.path())?, true);
     }
     room(Part::Images, measure.tree(&root.join("init"))?, false);
+    let mut volume_items = Vec::new();
+    for volume in volumes::all(engine)? {
+        let size = measure.tree(&root.join("volumes").join(&volume.name))?;
+        let users = containers.iter().filter(|container| volumes::uses(&container.record, &volume.name)).count();
+        room(Part::Volumes, size, users == 0);
+        let (name, id) = (volume.name.clone(), volume.name);
+        volume_items.push(Item { part: Part::Volumes, name, id, size, shared: 0, users });
+    }
     room(Part::Volumes, measure.tree(&root.join("volumes"))?, false);
     room(Part::BuildCache, measure.tree(&root.join("cache"))?, true);
     room(Part::Books, measure.tree(root)?, false);
     count(&mut report, Part::Images, footprints.len(), used.iter().filter(|users| **users > 0).count());
+    let used_volumes = volume_items.iter().filter(|item| item.users > 0).count();
+    count(&mut report, Part::Volumes, volume_items.len(), used_volumes);
+    report.items.extend(volume_items);
     let alive = containers.iter().filter(|container| container.is_in_use()).count();
     count(&mut report, Part::Containers, containers.len(), alive);
     for (at, footprint) in footprints.iter().enumerate() {

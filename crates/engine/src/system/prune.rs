@@ -8,11 +8,13 @@ use crate::Engine;
 use crate::containers::{list, remove};
 use crate::filter::Filter;
 use crate::images;
+use crate::volumes;
 
 /// What went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
     pub containers: Vec<String>,
+    pub volumes: Vec<String>,
     pub images: Vec<Removed>,
     /// Of blocks below the data root.
     pub bytes: u64,
@@ -28,10 +30,13 @@ pub fn images(engine: &Engine, all: bool, filter: &Filter) -> Result<Pruned> {
     freed(engine, |pruned| prune_images(engine, all, filter, pruned))
 }
 
-/// Removes all of that, beginnings of blobs, and whatever belongs to nothing.
-pub fn system(engine: &Engine, all: bool, filter: &Filter) -> Result<Pruned> {
+/// Removes all of that, beginnings of blobs, with `volumes` anonymous volumes, and whatever belongs to nothing.
+pub fn system(engine: &Engine, all: bool, volumes: bool, filter: &Filter) -> Result<Pruned> {
     freed(engine, |pruned| {
         prune_containers(engine, filter, pruned)?;
+        if volumes {
+            pruned.volumes = volumes::prune(engine, false, filter)?;
+        }
         prune_images(engine, all, filter, pruned)?;
         engine.store()?.remove_partials()?;
         images::collect(engine)

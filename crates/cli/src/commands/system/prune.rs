@@ -13,9 +13,9 @@ use crate::filter::common as filter;
 use crate::table::out;
 use crate::terminal;
 
-/// Remove what is not in use
+/// Remove images that are not in use
 #[derive(clap::Parser, Debug)]
-#[command(name = "tare system prune")]
+#[command(name = "tare image prune")]
 pub(crate) struct Args {
     /// Also images that have names, if no container stands on them
     #[arg(short, long)]
@@ -26,6 +26,17 @@ pub(crate) struct Args {
     /// Only some: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]
     #[arg(long, value_name = "FILTER")]
     filter: Vec<String>,
+}
+
+/// Remove what is not in use
+#[derive(clap::Parser, Debug)]
+#[command(name = "tare system prune")]
+pub(crate) struct SystemArgs {
+    #[command(flatten)]
+    images: Args,
+    /// Also anonymous volumes that no container uses
+    #[arg(long)]
+    volumes: bool,
 }
 
 /// Remove containers that are not running
@@ -41,12 +52,15 @@ pub(crate) struct ContainerArgs {
 }
 
 pub(crate) fn system(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
-    let Some(args) = crate::commands::parse::<Args>(args)? else { return Ok(0) };
+    let Some(args) = crate::commands::parse::<SystemArgs>(args)? else { return Ok(0) };
+    let (args, with_volumes) = (args.images, args.volumes);
     let images = if args.all { "all images without a container" } else { "all images without a name" };
-    let warning = format!("This will remove:\n  - all stopped containers\n  - {images}\n  - parts of downloads\n");
+    let volumes = if with_volumes { "  - all anonymous volumes without a container\n" } else { "" };
+    let warning =
+        format!("This will remove:\n  - all stopped containers\n  - {images}\n{volumes}  - parts of downloads\n");
     let filter = filter(&args.filter)?;
     if args.force || agreed(&warning)? {
-        show(&prune::system(engine, args.all, &filter)?);
+        show(&prune::system(engine, args.all, with_volumes, &filter)?);
     }
     Ok(0)
 }
@@ -90,6 +104,7 @@ fn show(pruned: &Pruned) {
         }
     };
     lines("Deleted Containers", pruned.containers.clone());
+    lines("Deleted Volumes", pruned.volumes.clone());
     let image = |item: &Removed| match item {
         Removed::Untagged(name) => format!("untagged: {}", name.familiar()),
         Removed::Deleted(id) => format!("deleted: {id}"),
