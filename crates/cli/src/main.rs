@@ -8,6 +8,7 @@ mod commands;
 mod container_args;
 mod error;
 mod filter;
+mod format;
 mod limit_args;
 mod output_file;
 mod stream;

@@ -7,6 +7,7 @@ mod distributions;
 mod exec;
 mod exit_codes;
 mod faults;
+mod formats;
 mod hostile_layers;
 mod images;
 mod lifecycle;

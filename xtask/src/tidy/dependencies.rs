@@ -12,6 +12,7 @@ const RANKS: &[(&str, u8)] = &[
     ("sys", 0),
     ("oci", 0),
     ("dockerfile", 0),
+    ("template", 0),
     ("layer", 1),
     ("registry", 1),
     ("runtime", 1),

@@ -7,6 +7,7 @@ use oci::Reference;
 use store::Image;
 
 use crate::error::Failure;
+use crate::format::Column;
 use crate::{table, times};
 
 /// List images
@@ -22,6 +23,9 @@ pub(crate) struct Args {
     /// Only some: dangling=true, label=KEY[=VALUE], before=IMAGE, since=IMAGE, until=TIME, reference=PATTERN
     #[arg(short, long, value_name = "FILTER")]
     filter: Vec<String>,
+    /// Show what this Go template says, "table TEMPLATE", or json
+    #[arg(long, value_name = "TEMPLATE")]
+    format: Option<String>,
     /// Do not cut ids short
     #[arg(long)]
     no_trunc: bool,
@@ -47,19 +51,21 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
             filter.suits_name(name) && wanted.as_ref().is_none_or(is_named)
         }
     };
-    let mut rows = Vec::new();
+    let (mut rows, mut fields) = (Vec::new(), Vec::new());
     for image in &images {
         let id = if args.no_trunc { image.id.to_string() } else { image.id.short() };
         for (name, digest) in names(image).into_iter().filter(|(name, _)| wanted(name.as_ref())) {
             let tag = name.as_ref().and_then(Reference::tag).unwrap_or("<none>").to_owned();
             let repository = name.as_ref().or(digest.as_ref()).map_or("<none>".into(), Reference::familiar_name);
-            let mut row = vec![repository, tag];
-            if args.digests {
-                let digest = digest.as_ref().and_then(Reference::digest);
-                row.push(digest.map_or("<none>".into(), |digest| digest.to_string()));
-            }
-            row.extend([id.clone(), image.created().map_or("N/A".into(), times::ago), stdx::size::human(image.size)]);
+            let digest = digest.as_ref().and_then(Reference::digest);
+            let digest = digest.map_or("<none>".into(), |digest| digest.to_string());
+            let (since, size) = (image.created().map_or("N/A".into(), times::ago), stdx::size::human(image.size));
+            let at = image.created().map_or("N/A".into(), |time| time.to_string());
+            let mut row = vec![repository.clone(), tag.clone()];
+            row.extend(args.digests.then(|| digest.clone()));
+            row.extend([id.clone(), since.clone(), size.clone()]);
             rows.push(row);
+            fields.push(vec![repository, tag, digest, id.clone(), since, at, size]);
         }
     }
     if args.quiet {
@@ -68,11 +74,25 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
         ids.iter().for_each(|id| table::out(&format!("{id}\n")));
         return Ok(0);
     }
+    if let Some(format) = args.format.as_deref().filter(|format| *format != "table") {
+        crate::format::print(format, &COLUMNS, fields)?;
+        return Ok(0);
+    }
     let digest: &[&str] = if args.digests { &["DIGEST"] } else { &[] };
     let header = [&["REPOSITORY", "TAG"], digest, &["IMAGE ID", "CREATED", "SIZE"]].concat();
     table::print(&header, &rows);
     Ok(0)
 }
+
+const COLUMNS: [Column; 7] = [
+    ("Repository", "REPOSITORY"),
+    ("Tag", "TAG"),
+    ("Digest", "DIGEST"),
+    ("ID", "IMAGE ID"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("Size", "SIZE"),
+];
 
 /// The names of an image, each with the digest it has in that repository; what has only a digest has no name.
 fn names(image: &Image) -> Vec<(Option<Reference>, Option<Reference>)> {

@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// Only things of this type: container or image
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
+    /// Show what this Go template says, or json
+    #[arg(short, long, value_name = "TEMPLATE")]
+    format: Option<String>,
     #[arg(value_name = "NAME|ID", required = true)]
     names: Vec<String>,
 }
@@ -32,6 +35,10 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
                 failed = true;
             }
         }
+    }
+    if let Some(format) = &args.format {
+        crate::format::print_documents(format, &documents)?;
+        return if failed { Err(Failure::reported(1)) } else { Ok(0) };
     }
     let text = serde_json::to_string_pretty(&documents).context(|| "cannot write JSON".into())?;
     out(&format!("{text}\n"));

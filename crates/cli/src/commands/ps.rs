@@ -7,6 +7,7 @@ use engine::containers::{Container, list, pause};
 use monitor::State;
 
 use crate::error::{Failure, printable};
+use crate::format::Column;
 use crate::{table, times};
 
 /// List containers
@@ -16,6 +17,9 @@ pub(crate) struct Args {
     /// Show all containers (default shows just running)
     #[arg(short, long)]
     all: bool,
+    /// Show what this Go template says, "table TEMPLATE", or json
+    #[arg(long, value_name = "TEMPLATE")]
+    format: Option<String>,
     /// Show this many containers that were created last, in any state
     #[arg(short = 'n', long, value_name = "NUMBER")]
     last: Option<usize>,
@@ -45,6 +49,11 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
         containers.iter().for_each(|container| table::out(&format!("{}\n", id(container))));
         return Ok(0);
     }
+    if let Some(format) = args.format.as_deref().filter(|format| *format != "table") {
+        let rows = containers.iter().map(|container| fields(engine, container, id(container), args.no_trunc)).collect();
+        crate::format::print(format, &COLUMNS, rows)?;
+        return Ok(0);
+    }
     let rows: Vec<Vec<String>> = containers
         .iter()
         .map(|container| {
@@ -62,6 +71,39 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
         .collect();
     table::print(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"], &rows);
     Ok(0)
+}
+
+const COLUMNS: [Column; 10] = [
+    ("ID", "CONTAINER ID"),
+    ("Image", "IMAGE"),
+    ("Command", "COMMAND"),
+    ("CreatedAt", "CREATED AT"),
+    ("RunningFor", "CREATED"),
+    ("State", "STATE"),
+    ("Status", "STATUS"),
+    ("Labels", "LABELS"),
+    ("Mounts", "MOUNTS"),
+    ("Names", "NAMES"),
+];
+
+/// The columns of one container.
+fn fields(engine: &Engine, container: &Container, id: String, whole: bool) -> Vec<String> {
+    let record = &container.record;
+    let paused = pause::is_paused(engine, &record.id);
+    let labels: Vec<String> = record.process.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mounts: Vec<&str> = record.options.mounts.iter().map(|mount| mount.target.as_str()).collect();
+    vec![
+        id,
+        record.image.name().to_owned(),
+        command(&record.process.args(), whole),
+        record.created.to_string(),
+        times::ago(record.created),
+        api::convert::state(container.state.as_ref(), paused).status,
+        status(container.state.as_ref(), paused),
+        labels.join(","),
+        mounts.join(","),
+        record.name.clone(),
+    ]
 }
 
 fn command(args: &[String], whole: bool) -> String {
