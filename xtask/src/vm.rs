@@ -37,14 +37,18 @@ pub(crate) struct Boot {
 /// Tests whose outcome depends on the kernel and its control groups. Those about bytes, archives, words, registries and
 /// terminals meet the same code on every kernel, and an emulated processor needs minutes for them.
 const ABOUT_THE_KERNEL: &[&str] = &[
+    "exec::",
     "lifecycle::",
     "limits::",
+    "named_volumes::",
     "namespaces::",
     "network::",
+    "restart::",
     "root::",
     "runtime::",
     "security::",
     "unified::",
+    "verbs::",
     "volumes::",
 ];
 
@@ -65,7 +69,7 @@ const BOOTS: [Boot; 2] = [
         name: "systemd",
         init: "/sbin/init",
         driver: "systemd",
-        filters: &["limits::", "lifecycle::", "unified::", "systemd::"],
+        filters: &["exec::", "lifecycle::", "limits::", "restart::", "systemd::", "unified::", "verbs::"],
         skip: &[],
         limit: Duration::from_secs(240),
     },

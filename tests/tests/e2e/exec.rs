@@ -166,8 +166,8 @@ fn nothing_is_left_of_many() {
     until("their directories are gone", || {
         e2e::names(&tare.run_dir().join("containers").join(&id).join("exec")).is_empty()
     });
-    // Only the container's own monitor and its program are left.
-    until("their monitors are gone", || tare.processes().len() == 2);
+    let monitor = format!("__exec {}", tare.run_dir().display());
+    until("their monitors are gone", || with_command_line(&monitor).is_empty());
 }
 
 #[test]

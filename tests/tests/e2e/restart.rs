@@ -16,9 +16,10 @@ fn failures_are_tried_again_as_often_as_asked() {
     let tare = Tare::new();
     tare.detached(&["--name=box", "--restart=on-failure:3"], "echo ran; exit 7");
     until("it has been given up", || status(&tare, "box") == "exited");
-    assert_eq!(tare.tare(["logs", "box"]).stdout(), "ran\n".repeat(4));
     let state = tare.inspect("box");
-    assert_eq!((&state["RestartCount"], &state["State"]["ExitCode"]), (&3.into(), &7.into()));
+    let seen = (&state["RestartCount"], &state["State"]["ExitCode"]);
+    assert_eq!(seen, (&3.into(), &7.into()), "{}", state["State"]);
+    assert_eq!(tare.tare(["logs", "box"]).stdout(), "ran\n".repeat(4));
     assert_eq!(state["HostConfig"]["RestartPolicy"]["MaximumRetryCount"], 3);
     // Success is no failure.
     tare.detached(&["--name=good", "--restart=on-failure"], "exit 0");
