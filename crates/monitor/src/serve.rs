@@ -31,9 +31,7 @@ use crate::streams::{self, Output};
 pub fn main(dir: &Path) -> Result<Outcome> {
     let first = take_first_client()?;
     let config = Config::load(dir)?;
-    let lock = lock_path(dir);
-    let lock = Flock::try_exclusive(&lock)?
-        .ok_or_else(|| Error::conflict(format!("container {} has a monitor already", config.id)))?;
+    let lock = take_lock(dir, &config)?;
     let state = config.state.clone();
     become_monitor();
     let mut hub = Hub::open(dir, first)?;
@@ -47,6 +45,21 @@ pub fn main(dir: &Path) -> Result<Outcome> {
             hub.tell_all(&Event::Failed(failed));
             remove_run_dir(dir);
             Ok(Outcome::Done)
+        }
+    }
+}
+
+/// How long somebody who only looks may hold the lock, on a machine that is busy.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Whoever asks whether there is a monitor takes its lock for a moment, if it is free: so one attempt is not enough.
+fn take_lock(dir: &Path, config: &Config) -> Result<Flock> {
+    let end = Instant::now() + LOOK;
+    loop {
+        match Flock::try_exclusive(&lock_path(dir))? {
+            Some(lock) => return Ok(lock),
+            None if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
+            None => return Err(Error::conflict(format!("container {} has a monitor already", config.id))),
         }
     }
 }

@@ -95,6 +95,28 @@ fn stopping_at_any_moment_stops() {
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn looking_on_does_not_disturb() {
+    use rustix::fs::{FlockOperation, flock};
+    let tare = Tare::new();
+    let id = tare.detached(&["--name=box", "--restart=on-failure:4"], "exit 7");
+    let lock = tare.run_dir().join("containers").join(id).join("monitor.lock");
+    let looking = std::sync::atomic::AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        // As every command does that asks whether there is a monitor, only more often.
+        scope.spawn(|| {
+            while looking.load(std::sync::atomic::Ordering::Relaxed) {
+                let file = std::fs::File::open(&lock);
+                let _ = file.map(|file| flock(&file, FlockOperation::NonBlockingLockExclusive));
+            }
+        });
+        until("it has been given up", || status(&tare, "box") == "exited");
+        looking.store(false, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(restarts(&tare, "box"), 4, "{}", tare.inspect("box")["State"]);
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn the_policy_can_change_while_it_runs() {
     let tare = Tare::new();
     tare.detached(&["--name=box"], "sleep 1; exit 2");
