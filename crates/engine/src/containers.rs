@@ -58,6 +58,11 @@ impl Container {
         matches!(self.state, Some(State::Restarting { .. }))
     }
 
+    /// Whether its policy has started it again, or is about to.
+    pub fn is_started_again(&self) -> bool {
+        self.is_restarting() || matches!(self.state, Some(State::Running { restarts: 1.., .. }))
+    }
+
     /// Whether it has a process, even if that still waits for the start.
     pub fn is_alive(&self) -> bool {
         matches!(self.state, Some(State::Running { .. } | State::Created { .. }))

@@ -4,7 +4,8 @@
 //! ROOT/volumes/NAME/
 //!   volume.json    what was asked for, written once
 //!   _data/         the data, mounted into containers
-//!   filling        while the image's content is being copied into it: what a crash left is copied again
+//!   filling/       a copy of the image's content in progress; then, complete,
+//!   filled/        on its way into the data
 //! ```
 //!
 //! A volume becomes visible by rename. It is in use while a container's record names it; whoever removes one, or makes a
@@ -22,12 +23,13 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use stdx::atomic_write::{Durability, atomic_write};
+use stdx::remove_tree::remove_tree;
 use stdx::{Context, Error, Result, id};
 
 use crate::Engine;
 use crate::config::make_dir;
 use crate::containers::options::{Mount, MountKind};
-use crate::containers::{Container, Record, list};
+use crate::containers::{Container, Record, list, names};
 
 pub(crate) use fill::fill;
 pub use prune::prune;
@@ -69,6 +71,12 @@ pub(crate) enum Source {
 
 /// Makes a volume; one of that name that is there already is fine, if nothing else is asked of it.
 pub fn create(engine: &Engine, wanted: &Wanted) -> Result<Volume> {
+    let _lock = names::lock(engine)?;
+    create_locked(engine, wanted)
+}
+
+/// The same, for a caller that holds the lock of names.
+pub(crate) fn create_locked(engine: &Engine, wanted: &Wanted) -> Result<Volume> {
     let name = wanted.name.clone().unwrap_or_else(|| id::random_hex(32));
     check_name(&name)?;
     check_options(&wanted.options)?;
@@ -91,13 +99,16 @@ pub fn create(engine: &Engine, wanted: &Wanted) -> Result<Volume> {
     make_dir(&scratch.join(DATA), 0o755)?;
     let json = serde_json::to_vec(&volume).context(what)?;
     atomic_write(&scratch.join(FILE), &json, Durability::Synced)?;
-    match fs::rename(&scratch, dir(engine).join(&volume.name)) {
-        Ok(()) => Ok(volume),
-        Err(error) => {
-            let _ = fs::remove_dir_all(&scratch);
-            // Somebody else was faster with the same name.
-            load(engine, &volume.name)?.ok_or(error).context(what)
-        }
+    fs::rename(&scratch, dir(engine).join(&volume.name)).context(what)?;
+    Ok(volume)
+}
+
+/// Removes what creations and removals that were killed have left. The caller holds the lock of names, as all of those do.
+pub(crate) fn sweep(engine: &Engine) {
+    let Ok(entries) = fs::read_dir(dir(engine)) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b".")) {
+        // What cannot be removed now is tried again the next time.
+        let _ = remove_tree(&entry.path());
     }
 }
 
@@ -124,18 +135,21 @@ pub fn data_path(engine: &Engine, name: &str) -> PathBuf {
     dir(engine).join(name).join(DATA)
 }
 
-/// The containers, running or not, that use a volume.
+/// The containers, running or not, that use a volume. Not to be told while there is one that cannot be read.
 pub fn users(engine: &Engine, name: &str) -> Result<Vec<Container>> {
-    let containers = list::list(engine, true)?.containers;
-    Ok(containers.into_iter().filter(|container| uses(&container.record, name)).collect())
+    let list = list::list(engine, true)?;
+    if let Some(error) = list.broken.into_iter().next() {
+        return Err(error).context(|| format!("cannot tell who uses volume {name}"));
+    }
+    Ok(list.containers.into_iter().filter(|container| uses(&container.record, name)).collect())
 }
 
 pub(crate) fn uses(record: &Record, volume: &str) -> bool {
-    names(&record.options.mounts).any(|name| name == volume)
+    named_in(&record.options.mounts).any(|name| name == volume)
 }
 
 /// The volumes among these mounts.
-pub(crate) fn names(mounts: &[Mount]) -> impl Iterator<Item = &str> {
+pub(crate) fn named_in(mounts: &[Mount]) -> impl Iterator<Item = &str> {
     mounts.iter().filter_map(|mount| match &mount.kind {
         MountKind::Volume { name, .. } => name.as_deref(),
         _ => None,

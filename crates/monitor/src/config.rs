@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stdx::atomic_write::{Durability, atomic_write};
 use stdx::{Context, Result};
@@ -59,16 +60,25 @@ const FILE: &str = "monitor.json";
 impl Config {
     /// Reads `dir/monitor.json`.
     pub fn load(dir: &Path) -> Result<Self> {
-        let path = dir.join(FILE);
-        let bytes = std::fs::read(&path).context(|| format!("cannot read {path:?}"))?;
-        serde_json::from_slice(&bytes).context(|| format!("cannot parse {path:?}"))
+        load(&dir.join(FILE))
     }
 
     /// Writes `dir/monitor.json`.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        let bytes = serde_json::to_vec(self).context(|| "cannot write the monitor's configuration".into())?;
-        atomic_write(&dir.join(FILE), &bytes, Durability::Scratch)
+        save(self, &dir.join(FILE))
     }
+}
+
+/// Reads a file of a run directory.
+pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = std::fs::read(path).context(|| format!("cannot read {path:?}"))?;
+    serde_json::from_slice(&bytes).context(|| format!("cannot parse {path:?}"))
+}
+
+/// Replaces it.
+pub(crate) fn save(config: &impl Serialize, path: &Path) -> Result<()> {
+    let bytes = serde_json::to_vec(config).context(|| format!("cannot write {path:?}"))?;
+    atomic_write(path, &bytes, Durability::Scratch)
 }
 
 /// The lock of the monitor whose run directory is `dir`.

@@ -9,9 +9,9 @@ use runtime::cgroup::{self, Subgroups};
 use runtime::exec::Executed;
 use runtime::seccomp::{self, KernelVersion, Program};
 use serde::{Deserialize, Serialize};
-use stdx::atomic_write::{Durability, atomic_write};
-use stdx::{Context, Error, Result};
+use stdx::{Error, Result};
 
+use crate::config;
 use crate::hub::Hub;
 use crate::protocol::Event;
 use crate::serve::{Failure, become_monitor, reap, take_first_client};
@@ -72,15 +72,12 @@ impl Filter {
 impl Config {
     /// Reads `dir/exec.json`.
     pub fn load(dir: &Path) -> Result<Self> {
-        let path = dir.join(FILE);
-        let bytes = std::fs::read(&path).context(|| format!("cannot read {path:?}"))?;
-        serde_json::from_slice(&bytes).context(|| format!("cannot parse {path:?}"))
+        config::load(&dir.join(FILE))
     }
 
     /// Writes `dir/exec.json`.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        let bytes = serde_json::to_vec(self).context(|| "cannot write the process's configuration".into())?;
-        atomic_write(&dir.join(FILE), &bytes, Durability::Scratch)
+        config::save(self, &dir.join(FILE))
     }
 }
 

@@ -27,43 +27,30 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
 
 /// Three significant figures in decimal units, as `docker images` prints sizes: `4.26MB`, `77.8MB`, `0B`.
 pub fn human(bytes: u64) -> String {
-    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let decimals = match value {
-        _ if unit == 0 => 0,
-        v if v < 9.995 => 2,
-        v if v < 99.95 => 1,
-        _ => 0,
-    };
-    let text = format!("{value:.decimals$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{text}{}", UNITS[unit])
+    in_units(bytes, 1000.0, ["B", "kB", "MB", "GB", "TB", "PB", "EB"], 3)
 }
 
 /// Four significant figures in binary units, as `docker stats` prints memory: `1.441MiB`, `15.6GiB`, `0B`.
 pub fn human_binary(bytes: u64) -> String {
-    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    in_units(bytes, 1024.0, ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"], 4)
+}
+
+/// In the largest unit that leaves at least one before the point, rounded to so many figures, without zeros at the end.
+fn in_units(bytes: u64, base: f64, units: [&str; 7], figures: i32) -> String {
+    let rounded = |value: f64, decimals: i32| (value * 10_f64.powi(decimals)).round() / 10_f64.powi(decimals);
     let mut value = bytes as f64;
     let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
+    while rounded(value, 0) >= base && unit + 1 < units.len() {
+        value /= base;
         unit += 1;
     }
-    let decimals = match value {
-        _ if unit == 0 => 0,
-        v if v < 9.9995 => 3,
-        v if v < 99.995 => 2,
-        v if v < 999.95 => 1,
-        _ => 0,
-    };
-    let text = format!("{value:.decimals$}");
+    let mut decimals = if unit == 0 { 0 } else { figures - 1 };
+    while decimals > 0 && rounded(value, decimals) >= 10_f64.powi(figures - decimals) {
+        decimals -= 1;
+    }
+    let text = format!("{value:.*}", decimals as usize);
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{text}{}", UNITS[unit])
+    format!("{text}{}", units[unit])
 }
 
 #[cfg(test)]

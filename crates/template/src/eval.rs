@@ -5,11 +5,12 @@ use serde_json::Value;
 use crate::functions::{call, is_true};
 use crate::parse::{Command, Node, Operand, Pipeline};
 use crate::print::print;
-use crate::{Result, TemplateError};
+use crate::{MAX_OUTPUT, MAX_STEPS, Result, TemplateError};
 
 /// Fills in the whole tree.
 pub(crate) fn render(nodes: &[Node], data: &Value) -> Result<String> {
-    let mut evaluator = Evaluator { data, variables: vec![(String::new(), data.clone())], out: String::new() };
+    let mut evaluator =
+        Evaluator { data, variables: vec![(String::new(), data.clone())], out: String::new(), steps: 0 };
     evaluator.nodes(nodes, data)?;
     Ok(evaluator.out)
 }
@@ -27,6 +28,7 @@ struct Evaluator<'a> {
     /// The innermost last; the first, without a name, is the document.
     variables: Vec<(String, Value)>,
     out: String,
+    steps: usize,
 }
 
 impl Evaluator<'_> {
@@ -44,6 +46,10 @@ impl Evaluator<'_> {
     }
 
     fn node(&mut self, node: &Node, dot: &Value) -> Result<Flow> {
+        self.steps += 1;
+        if self.steps > MAX_STEPS || self.out.len() > MAX_OUTPUT {
+            return Err(TemplateError::new("it makes too much output, or too much work"));
+        }
         match node {
             Node::Text(text) => self.out.push_str(text),
             Node::Print(pipeline) => {
@@ -148,7 +154,13 @@ impl Evaluator<'_> {
         }
         let mut arguments = rest.iter().map(|operand| self.operand(operand, dot)).collect::<Result<Vec<_>>>()?;
         arguments.extend(last);
-        call(name, &arguments)
+        let result = call(name, &arguments)?;
+        match &result {
+            Value::String(text) if text.len() > MAX_OUTPUT => {
+                Err(TemplateError::new(format!("function \"{name}\" makes too long a text")))
+            }
+            _ => Ok(result),
+        }
     }
 
     fn operand(&mut self, operand: &Operand, dot: &Value) -> Result<Value> {

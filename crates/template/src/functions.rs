@@ -26,7 +26,7 @@ pub(crate) fn call(name: &str, arguments: &[Value]) -> Result<Value> {
     let text = |at: usize| argument(at)?.as_str().ok_or_else(|| wrong("an argument is no string"));
     let size = |at: usize| -> Result<usize> {
         let number = argument(at)?.as_u64().and_then(|n| usize::try_from(n).ok());
-        number.filter(|n| *n <= 1 << 20).ok_or_else(|| wrong("an argument is no number from 0 to 1048576"))
+        number.filter(|n| *n <= 4096).ok_or_else(|| wrong("an argument is no number from 0 to 4096"))
     };
     let exactly =
         |count: usize| if arguments.len() == count { Ok(()) } else { Err(wrong("wrong number of arguments")) };

@@ -44,6 +44,11 @@ type Result<T> = std::result::Result<T, TemplateError>;
 const MAX_BYTES: usize = 64 << 10;
 const MAX_DEPTH: usize = 64;
 
+/// The longest output and the longest text on the way to it, in bytes, and the most parts that are filled in, each round of a
+/// `range` anew: whoever writes the template may be somebody else than whoever fills it in.
+const MAX_OUTPUT: usize = 16 << 20;
+const MAX_STEPS: usize = 1_000_000;
+
 impl Template {
     /// Reads a template. `\n` and `\t` outside of actions are a newline and a tab, as on Docker's command line.
     pub fn parse(text: &str) -> Result<Self> {

@@ -93,5 +93,10 @@ fn mistakes_are_told() {
     assert!(render(&"{{if .Up}}".repeat(1000)).contains("too deep"));
     assert!(render("{{(").contains("ERROR"));
     assert!(render(&format!("{{{{{}1{}}}}}", "(".repeat(500), ")".repeat(500))).contains("too deep"));
+    let list = "{{$l := split (printf \"%04000d\" 1) \"0\"}}";
+    let loops = format!("{list}{}x{}", "{{range $l}}".repeat(8), "{{end}}".repeat(8));
+    assert!(render(&loops).contains("too much"));
+    let doubled = format!("{{{{$x := .Id}}}}{}{{{{len $x}}}}", "{{$x = printf \"%s%s\" $x $x}}".repeat(60));
+    assert!(render(&doubled).contains("too long"));
     assert!(render(&"x".repeat(MAX_BYTES + 1)).contains("more than"));
 }

@@ -118,13 +118,53 @@ fn an_empty_volume_is_filled_from_the_image() {
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
-fn a_half_filled_volume_is_filled_again() {
+fn a_copy_that_was_killed_is_made_again_or_completed() {
+    let tare = Tare::new();
+    let script = "mkdir /data && cd /data && for i in $(seq 2000); do echo $i > f$i; done";
+    tare.tare(["run", "--name=maker", "--network=none", "busybox", "sh", "-c", script]).ok();
+    tare.tare(["commit", "maker", "content"]).ok();
+    tare.tare(["rm", "maker"]).ok();
+    for round in 0..12 {
+        let mut create = tare.command(["create", "--name=killed", "-v", "store:/data", "--network=none", "content"]);
+        let mut child = create.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(8 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        tare.run(["-v", "store:/data", "content", "sh", "-c", "cat /data/* | wc -l"]).prints("2000");
+        tare.tare(["rm", "-f", "killed"]).ok();
+        tare.tare(["volume", "rm", "store"]).ok();
+    }
+    // What was interrupted while it was moved in is completed, over nothing.
+    tare.tare(["volume", "create", "store"]).ok();
+    let filled = tare.root().join("volumes/store/filled");
+    fs::create_dir(&filled).unwrap();
+    for (dir, content) in [(filled.clone(), "image"), (data(&tare, "store"), "mine")] {
+        fs::write(dir.join("both"), content).unwrap();
+    }
+    fs::write(filled.join("rest"), "image").unwrap();
+    tare.run(["-v", "store:/data", "content", "sh", "-c", "cat /data/both /data/rest"]).prints("mineimage");
+    assert!(!filled.exists());
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn filling_removes_nothing_of_anybodys() {
     let tare = Tare::new();
     with_content(&tare, "VOLUME /data");
-    tare.tare(["volume", "create", "half"]).ok();
-    fs::write(data(&tare, "half").join("garbage"), "x").unwrap();
-    fs::write(tare.root().join("volumes/half/filling"), "").unwrap();
-    tare.run(["-v", "half:/data", "content", "ls", "/data"]).prints("link\none\nsub\ntwo");
+    // A copy that was broken off, and then the volume was used.
+    tare.tare(["volume", "create", "used"]).ok();
+    for leftover in ["filling", "filled"] {
+        fs::create_dir(tare.root().join("volumes/used").join(leftover)).unwrap();
+    }
+    fs::write(data(&tare, "used").join("precious"), "x").unwrap();
+    tare.run(["-v", "used:/data", "content", "cat", "/data/precious"]).prints("x");
+    // A directory of somebody else's, even an empty one, is not filled.
+    let dir = tare.dir("bound");
+    let device = format!("device={}", dir.display());
+    tare.tare(["volume", "create", "-o", "type=none", "-o", &device, "-o", "o=bind", "bound"]).ok();
+    tare.run(["-v", "bound:/data", "content", "sh", "-c", "ls -A /data | wc -l; echo x > /data/file"]).prints("0");
+    tare.run(["-v", "bound:/data", "content", "ls", "/data"]).prints("file");
+    assert_eq!(names(&dir), ["file"]);
 }
 
 #[test]

@@ -117,6 +117,43 @@ fn looking_on_does_not_disturb() {
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn a_run_that_has_begun_again_is_stopped_as_any_other() {
+    let tare = Tare::new();
+    // The first two runs fail, the next ones stay: whoever stops it around then meets a pause, a start, or a run.
+    let script = "echo x >> /runs; [ $(wc -l < /runs) -gt 2 ] || exit 1; exec sleep 1000";
+    for round in 0..12 {
+        tare.detached(&["--name=box", "--restart=always"], script);
+        std::thread::sleep(std::time::Duration::from_millis(35 * round));
+        let verb: &[&str] = if round % 2 == 0 { &["stop", "-t", "0", "box"] } else { &["rm", "-f", "box"] };
+        let mut child = tare.command(verb).spawn().unwrap();
+        until("it is done with", || child.try_wait().unwrap().is_some());
+        assert!(child.wait().unwrap().success(), "round {round}");
+        if round % 2 == 0 {
+            assert_eq!(status(&tare, "box"), "exited", "round {round}");
+            tare.tare(["rm", "box"]).ok();
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn killed_while_paused_it_runs_again_and_is_not_paused() {
+    let tare = Tare::new();
+    tare.detached(&["--name=box", "--restart=always"], "exec sleep 1000");
+    let number = rustix::process::Pid::from_raw(tare.pid("box") as i32).unwrap();
+    tare.tare(["pause", "box"]).ok();
+    rustix::process::kill_process(number, rustix::process::Signal::KILL).unwrap();
+    if e2e::Cgroups::here() == e2e::Cgroups::V1 {
+        // There a frozen process does not even die.
+        tare.tare(["unpause", "box"]).ok();
+    }
+    until("it runs again", || restarts(&tare, "box") == 1 && status(&tare, "box") != "restarting");
+    assert_eq!(status(&tare, "box"), "running");
+    tare.tare(["exec", "box", "true"]).ok();
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn the_policy_can_change_while_it_runs() {
     let tare = Tare::new();
     tare.detached(&["--name=box"], "sleep 1; exit 2");

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use engine::Engine;
 use engine::containers::{find, restart};
 
-use super::stop::parse_signal;
+use super::stop::How;
 use crate::error::{Failure, for_each};
 use crate::table::out;
 
@@ -13,21 +13,17 @@ use crate::table::out;
 #[derive(clap::Parser, Debug)]
 #[command(name = "tare restart")]
 pub(crate) struct Args {
-    /// Signal to send first
-    #[arg(short, long, value_name = "SIGNAL")]
-    signal: Option<String>,
-    /// Seconds to wait before killing the container; -1: for ever
-    #[arg(short, long = "timeout", visible_alias = "time", value_name = "SECONDS", allow_negative_numbers = true)]
-    timeout: Option<i64>,
+    #[command(flatten)]
+    how: How,
     #[arg(value_name = "CONTAINER", required = true)]
     containers: Vec<String>,
 }
 
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
-    let signal = args.signal.as_deref().map(parse_signal).transpose()?;
+    let signal = args.how.signal()?;
     for_each(&args.containers, |name| {
-        let warnings = restart::restart(engine, &find::find(engine, name)?, signal, args.timeout)
+        let warnings = restart::restart(engine, &find::find(engine, name)?, signal, args.how.timeout)
             .map_err(|error| Failure::new(1, error.error))?;
         warnings.iter().for_each(|warning| eprintln!("WARNING: {warning}"));
         out(&format!("{name}\n"));

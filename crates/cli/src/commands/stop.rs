@@ -13,21 +13,35 @@ use crate::table::out;
 #[derive(clap::Parser, Debug)]
 #[command(name = "tare stop")]
 pub(crate) struct Args {
+    #[command(flatten)]
+    how: How,
+    #[arg(value_name = "CONTAINER", required = true)]
+    containers: Vec<String>,
+}
+
+/// How a container is stopped, by `restart` too.
+#[derive(clap::Args, Debug)]
+pub(super) struct How {
     /// Signal to send first
     #[arg(short, long, value_name = "SIGNAL")]
     signal: Option<String>,
     /// Seconds to wait before killing the container; -1: for ever
     #[arg(short, long = "timeout", visible_alias = "time", value_name = "SECONDS", allow_negative_numbers = true)]
-    timeout: Option<i64>,
-    #[arg(value_name = "CONTAINER", required = true)]
-    containers: Vec<String>,
+    pub(super) timeout: Option<i64>,
+}
+
+impl How {
+    /// The signal's number.
+    pub(super) fn signal(&self) -> Result<Option<i32>, Error> {
+        self.signal.as_deref().map(parse_signal).transpose()
+    }
 }
 
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
-    let signal = args.signal.as_deref().map(parse_signal).transpose()?;
+    let signal = args.how.signal()?;
     for_each(&args.containers, |name| {
-        stop::stop(engine, &find::find(engine, name)?, signal, args.timeout)?;
+        stop::stop(engine, &find::find(engine, name)?, signal, args.how.timeout)?;
         out(&format!("{name}\n"));
         Ok(())
     })

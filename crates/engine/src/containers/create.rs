@@ -98,7 +98,7 @@ fn make_volumes(
     for mount in &mut mounts {
         if let MountKind::Volume { name, .. } = &mut mount.kind {
             let wanted = Wanted { name: name.clone(), ..Wanted::default() };
-            let volume = volumes::create(engine, &wanted)?;
+            let volume = volumes::create_locked(engine, &wanted)?;
             anonymous.extend(name.is_none().then(|| volume.name.clone()));
             *name = Some(volume.name);
         }
@@ -142,11 +142,11 @@ fn check_cgroup(record: &Record) -> Result<()> {
 /// Removes what creations and removals that were killed have left. The caller holds the lock of the names, so nobody
 /// else is creating; a removal that goes on at the same time only finds its work done.
 pub(crate) fn sweep(engine: &Engine) {
-    let Ok(entries) = std::fs::read_dir(engine.dirs().unfinished()) else { return };
-    for entry in entries.flatten() {
+    for entry in std::fs::read_dir(engine.dirs().unfinished()).into_iter().flatten().flatten() {
         // What cannot be removed now is tried again by the next creation.
         let _ = stdx::remove_tree::remove_tree(&entry.path());
     }
+    volumes::sweep(engine);
 }
 
 /// The writable layer. It belongs to the container's root.

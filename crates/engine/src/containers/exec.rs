@@ -96,10 +96,6 @@ fn process(spec: &Spec, options: &ExecOptions) -> Result<Process> {
         process.env.retain(|other| other.split('=').next() != Some(name));
         process.env.push(entry.clone());
     }
-    if options.user.is_some() {
-        // Another user has another home, unless the container says otherwise to everybody.
-        process.env.retain(|entry| !entry.starts_with("HOME=") || options.env.contains(entry));
-    }
     if let Some(dir) = &options.working_dir {
         if !dir.starts_with('/') {
             return Err(Error::invalid(format!("the working directory \"{dir}\" is not absolute")));

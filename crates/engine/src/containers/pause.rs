@@ -1,6 +1,7 @@
 //! `pause` and `unpause`: every process of a container is stopped and continued by the freezer, without being asked.
 
 use std::fs::File;
+use std::io::ErrorKind;
 
 use stdx::{Context, Error, Result};
 
@@ -43,9 +44,19 @@ fn set(engine: &Engine, container: &Container, paused: bool) -> Result<()> {
     if paused {
         File::create(&mark).context(what)?;
     }
-    let frozen = cgroup.freeze(paused);
-    if !paused || frozen.is_err() {
-        std::fs::remove_file(&mark).context(what)?;
+    let changed = cgroup.freeze(paused);
+    // One that could not be continued is paused still.
+    if changed.is_ok() != paused {
+        forget(engine, &record.id)?;
     }
-    frozen.context(what)
+    changed.context(what)
+}
+
+/// A new run of container `id` is not paused, whatever the last one was; nor is one that has ended meanwhile.
+pub(crate) fn forget(engine: &Engine, id: &str) -> Result<()> {
+    let mark = engine.dirs().container_run(id).join(MARK);
+    match std::fs::remove_file(&mark) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context(|| format!("cannot remove {mark:?}")),
+        _ => Ok(()),
+    }
 }

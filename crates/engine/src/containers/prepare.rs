@@ -23,7 +23,7 @@ use crate::config::make_dir;
 use crate::containers::options::{Log, MountKind, Namespace, Network};
 use crate::containers::record::Record;
 use crate::containers::spec::{self, Facts};
-use crate::containers::{CLEANUP_ARGUMENT, Container, RESTART_ARGUMENT, etc, find};
+use crate::containers::{CLEANUP_ARGUMENT, Container, RESTART_ARGUMENT, etc, find, pause};
 use crate::images;
 use crate::volumes;
 
@@ -130,6 +130,8 @@ fn put_in_place(
         Some(_) => {}
     }
     let run_dir = engine.dirs().container_run(&record.id);
+    // Of a run that was killed while it was paused.
+    pause::forget(engine, &record.id)?;
     // An old monitor has written the end down and is taking things down, this directory among them.
     Flock::exclusive_existing(&lock_path(&run_dir))?;
     make_dir(&run_dir, 0o711)?;
@@ -192,7 +194,7 @@ fn gather(engine: &Engine, record: &Record, run_dir: &Path, hostname: String) ->
         devices: devices(record)?,
         hidden: images::hidden(engine, &record.image),
         binary: own_path()?,
-        volumes: volumes::names(&options.mounts)
+        volumes: volumes::named_in(&options.mounts)
             .map(|name| volumes::source(engine, name).map(|source| (name.to_owned(), source)))
             .collect::<Result<_>>()?,
         clocks: (now(ClockId::Boottime), now(ClockId::Monotonic)),

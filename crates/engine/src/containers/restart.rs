@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use monitor::State;
 use monitor::client::Connection;
-use monitor::protocol::Request;
+use monitor::protocol::{Event, Request};
 use monitor::state::Exit;
 use stdx::Result;
 
@@ -34,20 +34,31 @@ pub fn again(engine: &Engine, id: &str, lock: Option<OwnedFd>) -> std::result::R
 pub(crate) fn cancel(engine: &Engine, container: &Container) -> Result<Container> {
     let mut container = container.clone();
     while container.is_restarting() {
-        let id = container.record.id.clone();
-        let listening = Connection::open(&engine.dirs().container_run(&id));
-        container = match listening.and_then(|mut connection| connection.send(&Request::EndWanted).map(|()| connection))
-        {
-            Ok(mut connection) => {
-                // It hangs up when it has understood, or when the pause was over already.
-                while connection.receive()?.is_some() {}
-                give_way(engine, &container)?
+        // If nobody listens it is being started at this moment.
+        if let Ok(mut connection) = Connection::open(&engine.dirs().container_run(&container.record.id)) {
+            if runs(&mut connection)? {
+                // The pause was over: this is the next run's monitor.
+                return find::find(engine, &container.record.id);
             }
-            // Nobody listens: it is being started at this moment.
-            Err(_) => give_way(engine, &container)?,
-        };
+            connection.queue(&Request::EndWanted)?;
+            // It hangs up when it has understood, or when the pause is over.
+            while connection.receive()?.is_some() {}
+        }
+        container = give_way(engine, &container)?;
     }
     Ok(container)
+}
+
+/// Whether a monitor's program runs. One that waits for the next start has nobody to send a signal to.
+fn runs(connection: &mut Connection) -> Result<bool> {
+    connection.queue(&Request::Signal(0))?;
+    loop {
+        match connection.receive()? {
+            Some(Event::Signalled(errno)) => return Ok(errno == 0),
+            None | Some(Event::Exited(_)) => return Ok(false),
+            Some(_) => {}
+        }
+    }
 }
 
 /// Whoever starts a container holds its lock until that is done. One that comes later finds that it is not to be started.

@@ -36,8 +36,8 @@ pub fn stop(engine: &Engine, container: &Container, signal: Option<i32>, timeout
         kill::kill_and_wait(engine, container)?;
     }
     match find::find(engine, &container.record.id) {
-        // It had ended by itself a moment before, and its policy starts it again.
-        Ok(now) if now.is_in_use() => stop(engine, &now, Some(signal), Some(timeout)),
+        // It had ended by itself a moment before. One that somebody has started since is theirs.
+        Ok(now) if now.is_in_use() && now.is_started_again() => stop(engine, &now, Some(signal), Some(timeout)),
         // Removed at its end.
         Err(error) if error.kind() == Kind::NotFound => Ok(()),
         found => found.map(drop),
