@@ -43,19 +43,23 @@ fn discard(engine: &Engine, id: &str) -> Result<()> {
 
 fn remove_container(engine: &Engine, container: &Container, force: bool) -> Result<()> {
     let record = &container.record;
-    if container.is_in_use() {
-        if !force {
-            let how = if container.is_restarting() { "restarting" } else { "running" };
-            return Err(Error::conflict(format!("cannot remove container {}: container is {how}", record.name))
-                .hint("stop it first or use -f"));
+    let mut found = container.clone();
+    loop {
+        if found.is_in_use() {
+            if !force {
+                let how = if found.is_restarting() { "restarting" } else { "running" };
+                return Err(Error::conflict(format!("cannot remove container {}: container is {how}", record.name))
+                    .hint("stop it first or use -f"));
+            }
+            stop::stop(engine, &found, Some(sys::signal::KILL), Some(-1))?;
         }
-        stop::stop(engine, container, Some(sys::signal::KILL), Some(-1))?;
+        let Some(_lock) = record.lock_existing(engine)? else { return Ok(()) };
+        match Container::load_locked(engine, &record.id)? {
+            // Its policy, or somebody else, has started it between the look and the lock.
+            Some(now) if now.is_in_use() => found = now,
+            _ => return delete(engine, record),
+        }
     }
-    let Some(_lock) = record.lock_existing(engine)? else { return Ok(()) };
-    if Container::load_locked(engine, &record.id)?.is_some_and(|now| now.is_in_use()) {
-        return Err(Error::conflict(format!("cannot remove container {}: it was started again", record.name)));
-    }
-    delete(engine, record)
 }
 
 /// What the end of a container with `--rm` calls, from its client or from its monitor: waits until the monitor is gone,
