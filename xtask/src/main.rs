@@ -1,4 +1,4 @@
-//! The project's own tools, one module a lane: `cargo xtask tidy|fixtures|test|bench|demo|vm|fuzz`. Each lane installs by itself
+//! The project's own tools, one module a lane: `cargo xtask tidy|fixtures|test|bench|demo|vm|fuzz|peers`. Each lane installs by itself
 //! what it needs. The Makefile calls them; nothing in the product does.
 
 // These are programs for a terminal: they print, and the lint that keeps libraries silent is not for them.
@@ -11,6 +11,7 @@ mod demo;
 mod fixtures;
 mod fuzz;
 mod measure;
+mod peers;
 mod test;
 mod tidy;
 mod vm;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use stdx::{Error, Result};
 
-const USAGE: &str = "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [pull] [--check] | demo | vm [plain|systemd] [FILTER…] | fuzz [TARGET] [--seconds=N]";
+const USAGE: &str = "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [pull] [--check] | demo | vm [plain|systemd] [FILTER…] | fuzz [TARGET] [--seconds=N] | peers [PART…] [--only=TEXT] [--columns=tare,runc,nothing]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -42,6 +43,7 @@ fn lane(arguments: &[String]) -> Result<()> {
         "demo" => demo::run(),
         "vm" => vm::run(rest),
         "fuzz" => fuzz::run(rest),
+        "peers" => peers::run(rest),
         _ => Err(Error::invalid(USAGE)),
     }
 }
