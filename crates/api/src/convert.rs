@@ -1,5 +1,7 @@
 //! The engine's values as Docker's documents.
 
+mod image;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -7,13 +9,14 @@ use engine::containers::inspect::Details;
 use engine::containers::options::{Log, MountKind, Namespace, Network, Options, Seccomp, User};
 use engine::containers::record::{Record, RecordImage};
 use engine::volumes::Volume;
+pub use image::image;
 use jiff::Timestamp;
 use monitor::State;
 use monitor::restart::Policy;
 
 use crate::types::{
-    ContainerConfig, ContainerInspect, ContainerState, GraphDriver, HostConfig, ImageInspect, LogConfig, MountPoint,
-    NetworkSettings, RestartPolicy, RootFs, VolumeInspect,
+    ContainerConfig, ContainerInspect, ContainerState, GraphDriver, HostConfig, LogConfig, MountPoint, NetworkSettings,
+    RestartPolicy, VolumeInspect,
 };
 
 /// What Go's zero time looks like: never.
@@ -323,22 +326,4 @@ fn config(record: &Record) -> ContainerConfig {
 fn network_settings(options: &Options) -> NetworkSettings {
     let name = network_mode(&options.namespaces.network);
     NetworkSettings { ports: BTreeMap::new(), networks: [(name, BTreeMap::new())].into() }
-}
-
-/// An image as `inspect` shows it.
-pub fn image(image: &store::Image) -> ImageInspect {
-    let config = &image.config;
-    ImageInspect {
-        id: image.id.to_string(),
-        repo_tags: image.names.iter().map(oci::Reference::familiar).collect(),
-        repo_digests: image.digests.iter().map(oci::Reference::familiar).collect(),
-        comment: config.comment.clone(),
-        created: config.created.clone().unwrap_or_default(),
-        author: config.author.clone(),
-        config: config.config.clone(),
-        architecture: config.platform.architecture.clone(),
-        os: config.platform.os.clone(),
-        size: image.size,
-        root_fs: RootFs { kind: "layers".into(), layers: image.diff_ids().iter().map(ToString::to_string).collect() },
-    }
 }

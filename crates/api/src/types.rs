@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oci::image_config::Set;
+use oci::image_config::{Healthcheck, Set};
 use serde::Serialize;
 
 /// `GET /containers/{id}/json`.
@@ -199,15 +199,60 @@ pub struct ImageInspect {
     pub id: String,
     pub repo_tags: Vec<String>,
     pub repo_digests: Vec<String>,
+    pub parent: String,
     pub comment: String,
-    pub created: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    pub docker_version: String,
     pub author: String,
-    pub config: oci::image_config::Config,
+    pub config: ImageConfig,
     pub architecture: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     pub os: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
     pub size: u64,
+    pub graph_driver: GraphDriver,
     #[serde(rename = "RootFS")]
     pub root_fs: RootFs,
+    pub metadata: ImageMetadata,
+    /// Of an artifact's manifest; images are told by their configurations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub descriptor: Option<oci::Descriptor>,
+}
+
+/// What an image says about its containers: the fields of API 1.50, which are there without a value or left out.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageConfig {
+    pub user: String,
+    #[serde(skip_serializing_if = "Set::is_empty")]
+    pub exposed_ports: Set,
+    pub env: Option<Vec<String>>,
+    pub cmd: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub args_escaped: bool,
+    pub volumes: Option<Set>,
+    pub working_dir: String,
+    pub entrypoint: Option<Vec<String>>,
+    pub on_build: Option<Vec<String>>,
+    pub labels: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stop_signal: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shell: Vec<String>,
+}
+
+/// What is known of an image here alone.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageMetadata {
+    pub last_tag_time: String,
 }
 
 /// The layers of an image.

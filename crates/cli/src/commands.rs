@@ -7,6 +7,7 @@ mod diff;
 mod exec;
 mod export;
 mod history;
+mod image_inspect;
 mod images;
 mod import;
 mod inspect;
@@ -46,6 +47,7 @@ use engine::Engine;
 use engine::containers::{CLEANUP_ARGUMENT, RESTART_ARGUMENT};
 
 use crate::error::Failure;
+use crate::interrupt;
 use crate::table::out;
 
 type Run = fn(&Engine, &[OsString]) -> Result<i32, Failure>;
@@ -141,6 +143,12 @@ const COMMANDS: &[Command] = &[
     Command { name: "history", long: "image history", about: "Show how an image was made", run: history::main },
     Command { name: "save", long: "image save", about: "Write images to an archive", run: save::main },
     Command { name: "images", long: "image ls", about: "List images", run: images::main },
+    Command {
+        name: "image inspect",
+        long: "image inspect",
+        about: "Show all that is known of images",
+        run: image_inspect::main,
+    },
     Command { name: "load", long: "image load", about: "Load images from an archive", run: load::main },
     Command {
         name: "import",
@@ -209,6 +217,7 @@ pub(crate) fn dispatch(engine: &Engine, args: &[OsString]) -> Result<i32, Failur
             engine::containers::remove::clean_up(engine, word(1))?;
             return Ok(0);
         }
+        interrupt::ARGUMENT => return Ok(interrupt::clean_up(engine, &args[1..])?),
         _ => {}
     }
     if let Some(command) = COMMANDS.iter().find(|command| command.name == word(0)) {

@@ -20,13 +20,16 @@ pub(crate) fn common(words: &[String]) -> Result<Filter> {
 pub(crate) fn images(engine: &Engine, words: &[String]) -> Result<ImageFilter> {
     const KNOWN: &str = "dangling, label, before, since, until or reference";
     let mut filter = ImageFilter::default();
-    let made = |name: &str| -> Result<Option<Timestamp>> { Ok(engine.store()?.resolve(name)?.created()) };
+    let made = |name: &str| -> Result<Timestamp> {
+        let unknown = || Error::invalid(format!("image \"{name}\" does not say when it was made"));
+        engine.store()?.resolve(name)?.created().ok_or_else(unknown)
+    };
     for word in words {
         match word.split_once('=') {
             Some(("dangling", "true" | "1")) => filter.dangling = Some(true),
             Some(("dangling", "false" | "0")) => filter.dangling = Some(false),
-            Some(("before", name)) => filter.common.until = made(name)?,
-            Some(("since", name)) => filter.since = made(name)?,
+            Some(("before", name)) => filter.before.push(made(name)?),
+            Some(("since", name)) => filter.since.push(made(name)?),
             Some(("reference", pattern)) => filter.references.push(pattern.to_owned()),
             _ if read_common(&mut filter.common, word)? => {}
             _ => return Err(unknown(word, KNOWN)),

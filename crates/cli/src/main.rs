@@ -1,14 +1,15 @@
 //! `tare`: the command line. Arguments in, one library call, text out; the only crate that prints.
 //!
-//! Five programs live in this binary, told apart by an argument: the command line, a container's monitor
-//! (`__monitor`), that of a further process in it (`__exec`), a container's first process (`__init`), and the removal of a
-//! container that has ended (`__cleanup`).
+//! Six programs live in this binary, told apart by an argument: the command line, a container's monitor
+//! (`__monitor`), that of a further process in it (`__exec`), a container's first process (`__init`), the removal of a
+//! container that has ended (`__cleanup`), and what is left to do after an interruption (`__interrupted`).
 
 mod commands;
 mod container_args;
 mod error;
 mod filter;
 mod format;
+mod interrupt;
 mod limit_args;
 mod output_file;
 mod stream;
@@ -77,9 +78,15 @@ fn monitor_main(args: &[OsString]) -> Result<i32, Failure> {
     }
 }
 
-fn execute(program: &Path, args: Vec<String>) -> Result<Infallible, Failure> {
-    let c_string = |text: String| CString::new(text).map_err(|_| stdx::Error::invalid("an argument holds a NUL byte"));
-    let args: Vec<CString> = ["tare".to_owned()].into_iter().chain(args).map(c_string).collect::<Result<_, _>>()?;
+pub(crate) fn execute(program: &Path, args: Vec<impl Into<OsString>>) -> Result<Infallible, Failure> {
+    let c_string = |text: OsString| {
+        CString::new(text.into_vec()).map_err(|_| stdx::Error::invalid("an argument holds a NUL byte"))
+    };
+    let args: Vec<CString> = [OsString::from("tare")]
+        .into_iter()
+        .chain(args.into_iter().map(Into::into))
+        .map(c_string)
+        .collect::<Result<_, _>>()?;
     let env: Vec<CString> = std::env::vars_os()
         .filter_map(|(name, value)| CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()).ok())
         .collect();

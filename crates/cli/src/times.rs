@@ -25,6 +25,11 @@ pub(crate) fn ago(time: Timestamp) -> String {
     format!("{} ago", human(since(time)))
 }
 
+/// As Go prints a time: `2026-01-31 12:00:00 +0100 CET`, in this machine's zone.
+pub(crate) fn as_go(time: Timestamp) -> String {
+    time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
+}
+
 /// Seconds since `time`.
 pub(crate) fn since(time: Timestamp) -> i64 {
     Timestamp::now().as_second() - time.as_second()

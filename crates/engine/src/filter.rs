@@ -33,10 +33,12 @@ impl Filter {
 #[derive(Debug, Clone, Default)]
 pub struct ImageFilter {
     pub common: Filter,
+    /// Only what was made before each of these.
+    pub before: Vec<Timestamp>,
     /// Only those without a name, or only those with one.
     pub dangling: Option<bool>,
-    /// Only what was made after.
-    pub since: Option<Timestamp>,
+    /// Only what was made after each of these.
+    pub since: Vec<Timestamp>,
     /// Patterns of names, with or without a tag (`*` does not go beyond a slash): one has to suit.
     pub references: Vec<String>,
 }
@@ -48,7 +50,8 @@ impl ImageFilter {
         let is_dangling = image.names.is_empty() && image.digests.is_empty();
         self.common.suits(created, &image.config.config.labels)
             && self.dangling.is_none_or(|dangling| dangling == is_dangling)
-            && self.since.is_none_or(|since| created.is_some_and(|created| created > since))
+            && self.before.iter().all(|before| created.is_some_and(|created| created < *before))
+            && self.since.iter().all(|since| created.is_some_and(|created| created > *since))
             && (self.references.is_empty() || image.names.iter().any(|name| self.suits_name(name)))
     }
 

@@ -1,10 +1,12 @@
 //! Images: the store's, and the built-in [`host`].
 
 pub mod host;
+pub mod inspect;
 pub mod pull;
 pub mod push;
 pub mod save;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use oci::image_config::Config as ImageDefaults;
@@ -32,6 +34,10 @@ pub fn resolve(engine: &Engine, text: &str, platform: Option<&str>) -> Result<(R
             stdx::Kind::NotFound => error.hint("pull, load or import it first, or use the built-in image \"host\""),
             _ => error,
         })?;
+        if let Some(kind) = &image.artifact {
+            let message = format!("\"{text}\" is no image but an artifact of type {kind:?}: nothing can run on it");
+            return Err(Error::unsupported(message));
+        }
         (RecordImage::Stored { name: text.into(), id: image.id }, image.config.config, image.config.platform)
     };
     // What an image for another machine would do here is fail with an obscure error.
@@ -167,4 +173,14 @@ pub(crate) fn collect(engine: &Engine) -> Result<()> {
 /// The images of the store.
 pub fn list(engine: &Engine) -> Result<Vec<Image>> {
     engine.store()?.images()
+}
+
+/// The ids of images that containers stand on.
+pub fn in_use(engine: &Engine) -> Result<BTreeSet<ImageId>> {
+    let containers = containers::list::list(engine, true)?.containers;
+    let stored = containers.into_iter().filter_map(|container| match container.record.image {
+        RecordImage::Stored { id, .. } => Some(id),
+        RecordImage::Host => None,
+    });
+    Ok(stored.collect())
 }

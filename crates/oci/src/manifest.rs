@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::descriptor::media_type;
 use crate::{Descriptor, ParseError, null};
 
 /// A configuration and the layers it names, bottom first.
@@ -34,5 +35,12 @@ impl Manifest {
             return Err(ParseError::new(format!("image manifest has schema version {version}, only 2 is supported")));
         }
         Ok(manifest)
+    }
+
+    /// What it is, if it is no image but an artifact (image-spec: "Guidelines for Artifact Usage").
+    pub fn artifact(&self) -> Option<String> {
+        let config = &self.config.media_type;
+        let kind = self.artifact_type.as_ref().unwrap_or(config);
+        (!media_type::is_config(config)).then(|| kind.clone())
     }
 }

@@ -46,20 +46,29 @@ struct Candidate<'a> {
     layers: Vec<&'a Spooled>,
     names: Vec<Reference>,
     manifest: Option<&'a Spooled>,
+    /// The type of an artifact, which always has a manifest.
+    artifact: Option<String>,
 }
 
 impl Store {
-    /// Loads every image of an archive, compressed as a whole or not. Reads to the end of the archive.
+    /// Loads every image of an archive, compressed as a whole or not; of those that are there for several platforms, the
+    /// one for `platform`, or for this machine. Reads to the end of the archive.
     ///
-    /// `Corrupt` if anything in it is not what its digest says, `Invalid` if it is no image archive.
-    pub fn load(&self, reader: impl Read + Send, progress: &(dyn Fn(Progress) + Sync)) -> Result<Vec<Loaded>> {
+    /// `Corrupt` if anything in it is not what its digest says, `Invalid` if it is no image archive, `NotFound` if an
+    /// image is not there for `platform`.
+    pub fn load(
+        &self,
+        reader: impl Read + Send,
+        platform: Option<&Platform>,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Vec<Loaded>> {
         let limits = Limits::default();
         let ingest = self.ingest()?;
         let spool = Spool::read(reader, &ingest, &limits, |bytes| progress(Progress::Reading { bytes }))?;
         let candidates = if spool.has("manifest.json") {
             docker_images(&spool)?
         } else if spool.has("index.json") {
-            layout_images(&spool)?
+            layout_images(&spool, platform)?
         } else if spool.has("repositories") {
             let message = "image archive has the format of Docker before 1.10, which is not supported";
             return Err(Error::unsupported(message).hint("load and save it with a newer Docker"));
@@ -70,7 +79,7 @@ impl Store {
         let mut snapshots = Preparation::new(self, ingest);
         let mut images = Vec::new();
         for candidate in &candidates {
-            images.push(prepare(candidate, &mut snapshots, &limits, progress)?);
+            images.push(prepare(candidate, &mut snapshots, platform, progress)?);
         }
         let blobs = candidates.iter().flat_map(|c| c.layers.iter().copied().chain([c.config]).chain(c.manifest));
         let blobs: BTreeMap<_, _> = blobs.map(|file| (BlobDigest::new(file.digest), file.path.clone())).collect();
@@ -81,11 +90,23 @@ impl Store {
 fn prepare(
     candidate: &Candidate<'_>,
     snapshots: &mut Preparation<'_>,
-    limits: &Limits,
+    platform: Option<&Platform>,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Unnamed> {
+    let manifest = candidate.manifest.map(|manifest| BlobDigest::new(manifest.digest));
+    if let (Some(_), Some(manifest)) = (&candidate.artifact, manifest) {
+        let size = candidate.layers.iter().map(|layer| layer.size).sum();
+        let artifact = candidate.artifact.clone();
+        let record = Record { size, manifest: Some(manifest), artifact, ..Record::default() };
+        return Ok(Unnamed { id: ImageId::new(manifest.digest()), record, names: candidate.names.clone() });
+    }
     let id = ImageId::new(candidate.config.digest);
     let config = ImageConfig::parse(&candidate.config.read_small()?).map_err(corrupt)?;
+    if let Some(wanted) = platform.filter(|wanted| config.platform.suits(wanted).is_none()) {
+        let own = &config.platform;
+        let message = format!("image \"{}\" in the archive is for platform {own}, not for {wanted}", id.short());
+        return Err(Error::not_found(message));
+    }
     let diff_ids = &config.rootfs.diff_ids;
     let layers = candidate.layers.len();
     if diff_ids.len() != layers {
@@ -98,8 +119,7 @@ fn prepare(
         Ok(Arrived { at, blob: blob.open()?, descriptor: blob.describe()? })
     });
     let on_step = |at: usize, step| progress(Progress::Layer { diff_id: diff_ids[at], step });
-    let stack = snapshots.stack(diff_ids, arriving, limits, &Watch::new(&on_step))?;
-    let manifest = candidate.manifest.map(|manifest| BlobDigest::new(manifest.digest));
+    let stack = snapshots.stack(diff_ids, arriving, &Limits::default(), &Watch::new(&on_step))?;
     let record = Record { size: stack.size, manifest, ..Record::default() };
     Ok(Unnamed { id, record, names: candidate.names.clone() })
 }
@@ -116,6 +136,7 @@ fn docker_images(spool: &Spool) -> Result<Vec<Candidate<'_>>> {
             layers: image.layers.iter().map(|layer| spool.file(layer)).collect::<Result<_>>()?,
             names: image.repo_tags.iter().map(|name| parse_name(name)).collect::<Result<_>>()?,
             manifest: None,
+            artifact: None,
         })
     };
     images.iter().map(candidate).collect()
@@ -129,7 +150,8 @@ fn parse_name(text: &str) -> Result<Reference> {
     }
 }
 
-fn layout_images(spool: &Spool) -> Result<Vec<Candidate<'_>>> {
+fn layout_images<'a>(spool: &'a Spool, platform: Option<&Platform>) -> Result<Vec<Candidate<'a>>> {
+    let wanted = platform.cloned().unwrap_or_else(Platform::host);
     let index = Index::parse(&spool.read_small("index.json")?).map_err(corrupt)?;
     // Entries of one name are one image for several platforms.
     let mut groups: Vec<(Option<Reference>, Vec<Descriptor>)> = Vec::new();
@@ -143,38 +165,45 @@ fn layout_images(spool: &Spool) -> Result<Vec<Candidate<'_>>> {
     let image = |(name, group): (Option<Reference>, Vec<Descriptor>)| {
         let descriptor = match &group[..] {
             [only] => only.clone(),
-            _ => select(&Index { manifests: group, ..index.clone() })?,
+            _ => select(&Index { manifests: group, ..index.clone() }, &wanted)?,
         };
-        layout_image(spool, descriptor, name.into_iter().collect())
+        layout_image(spool, descriptor, name.into_iter().collect(), &wanted)
     };
     groups.into_iter().map(image).collect()
 }
 
-/// Follows an entry to the manifest for this machine.
-fn layout_image(spool: &Spool, mut descriptor: Descriptor, names: Vec<Reference>) -> Result<Candidate<'_>> {
+/// Follows an entry to the manifest for a platform.
+fn layout_image<'a>(
+    spool: &'a Spool,
+    mut descriptor: Descriptor,
+    names: Vec<Reference>,
+    wanted: &Platform,
+) -> Result<Candidate<'a>> {
     for _ in 0..INDEX_DEPTH {
         let file = verified(spool, &descriptor)?;
         if media_type::is_index(&descriptor.media_type) {
-            descriptor = select(&Index::parse(&file.read_small()?).map_err(corrupt)?)?;
+            descriptor = select(&Index::parse(&file.read_small()?).map_err(corrupt)?, wanted)?;
             continue;
         }
         let manifest = Manifest::parse(&file.read_small()?).map_err(corrupt)?;
         let kind = &manifest.config.media_type;
-        if !media_type::is_manifest(&descriptor.media_type) || !media_type::is_config(kind) {
+        if !media_type::is_manifest(&descriptor.media_type) {
             return Err(Error::unsupported(format!("archive holds something of type {kind:?}, which is no image")));
         }
-        let layers = manifest.layers.iter().map(|layer| verified_layer(spool, layer)).collect::<Result<_>>()?;
-        return Ok(Candidate { config: verified(spool, &manifest.config)?, layers, names, manifest: Some(file) });
+        let artifact = manifest.artifact();
+        let layer = |layer| if artifact.is_some() { verified(spool, layer) } else { verified_layer(spool, layer) };
+        let layers = manifest.layers.iter().map(layer).collect::<Result<_>>()?;
+        let config = verified(spool, &manifest.config)?;
+        return Ok(Candidate { config, layers, names, manifest: Some(file), artifact });
     }
     Err(Error::corrupt("archive has indexes within indexes too deep"))
 }
 
-fn select(index: &Index) -> Result<Descriptor> {
-    let host = Platform::host();
-    index.select(&host).cloned().ok_or_else(|| {
+fn select(index: &Index, wanted: &Platform) -> Result<Descriptor> {
+    index.select(wanted).cloned().ok_or_else(|| {
         let platforms = index.manifests.iter().filter_map(|d| d.platform.as_ref());
         let platforms: Vec<_> = platforms.map(ToString::to_string).collect();
-        Error::unsupported(format!("archive has no image for {host}, only for {}", platforms.join(", ")))
+        Error::unsupported(format!("archive has no image for {wanted}, only for {}", platforms.join(", ")))
     })
 }
 

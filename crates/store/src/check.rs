@@ -193,8 +193,12 @@ impl Store {
     ) -> Vec<(ImageId, String)> {
         let dangling = names.names.values().filter(|id| !names.images.contains_key(id));
         let mut found: Vec<_> = dangling.map(|id| (*id, "it is a name without an image".to_owned())).collect();
-        for id in names.images.keys() {
-            let why = if lost.contains(&id.blob()) || !self.content().contains(&id.blob()) {
+        for (id, record) in &names.images {
+            let why = if record.artifact.is_some() {
+                let missing = |blob: &BlobDigest| lost.contains(blob) || !self.content().contains(blob);
+                let blobs = self.blobs_of(id, record).unwrap_or_default();
+                blobs.into_iter().find(missing).map(|blob| format!("its blob \"{blob}\" is lost"))
+            } else if lost.contains(&id.blob()) || !self.content().contains(&id.blob()) {
                 Some("its configuration is lost".to_owned())
             } else {
                 match self.read_config(id) {
@@ -238,7 +242,9 @@ impl Store {
             findings.push(Finding::garbage(format!("layer \"{chain}\" belongs to no image")));
         }
         for entry in entries(&self.root().join("ingest"))? {
-            if entry.file_name() != "lock" && crate::ingest::is_abandoned(&entry.path()) {
+            // Locks hold nothing.
+            let is_lock = entry.file_name() == "lock" || entry.file_name().to_string_lossy().starts_with("image-");
+            if !is_lock && crate::ingest::is_abandoned(&entry.path()) {
                 findings.push(Finding::garbage(format!("{:?} was left by an operation that died", entry.path())));
             }
         }

@@ -21,17 +21,8 @@ impl Store {
         let names = self.names()?;
         let mut footprints = Vec::new();
         for (id, record) in &names.images {
-            let chains = ChainId::stack(&self.read_config(id)?.rootfs.diff_ids);
-            let mut blobs = vec![id.blob()];
-            for chain in &chains {
-                blobs.extend(self.snapshot_meta(chain)?.and_then(|meta| Some(meta.blob?.digest)));
-            }
-            if let Some(manifest) = record.manifest {
-                blobs.push(manifest);
-                blobs.extend(self.manifest_blobs(&manifest));
-            }
-            blobs.sort_unstable();
-            blobs.dedup();
+            let chains = ChainId::stack(&self.diff_ids_of(id, record)?);
+            let blobs = self.blobs_of(id, record)?;
             let content = self.content();
             let snapshots = chains.iter().map(|chain| self.snapshot_dir(chain));
             let paths = snapshots.chain(blobs.iter().map(|blob| content.path(blob))).collect();

@@ -11,7 +11,7 @@ use stdx::{Context, Result, id};
 
 use crate::image::CONFIG_MAX;
 use crate::ingest::is_abandoned;
-use crate::names::Names;
+use crate::names::{Names, Record};
 use crate::snapshot::Meta;
 use crate::{Store, Usage};
 
@@ -47,22 +47,31 @@ impl Store {
     pub(crate) fn reached(&self, names: &Names) -> Result<Reached> {
         let mut reached = Reached::default();
         for (id, record) in &names.images {
-            reached.blobs.insert(id.blob());
-            reached.chains.extend(ChainId::stack(&self.read_config(id)?.rootfs.diff_ids));
-            if let Some(manifest) = record.manifest {
-                reached.blobs.insert(manifest);
-                reached.blobs.extend(self.manifest_blobs(&manifest));
-            }
-        }
-        for chain in &reached.chains {
-            reached.blobs.extend(self.snapshot_meta(chain)?.and_then(|meta| Some(meta.blob?.digest)));
+            reached.chains.extend(ChainId::stack(&self.diff_ids_of(id, record)?));
+            reached.blobs.extend(self.blobs_of(id, record)?);
         }
         Ok(reached)
     }
 
+    /// Every blob that an image has here or should have: its configuration, its manifest and what that names, and what
+    /// its layers came in.
+    pub(crate) fn blobs_of(&self, id: &ImageId, record: &Record) -> Result<BTreeSet<BlobDigest>> {
+        let mut blobs = BTreeSet::from([id.blob()]);
+        if let Some(manifest) = record.manifest {
+            blobs.insert(manifest);
+            blobs.extend(self.manifest_blobs(&manifest));
+        }
+        for chain in ChainId::stack(&self.diff_ids_of(id, record)?) {
+            blobs.extend(self.snapshot_meta(&chain)?.and_then(|meta| Some(meta.blob?.digest)));
+        }
+        Ok(blobs)
+    }
+
+    /// What a manifest names; nothing if it is not here.
     pub(crate) fn manifest_blobs(&self, manifest: &BlobDigest) -> Vec<BlobDigest> {
         let bytes = self.content().read_small(manifest, CONFIG_MAX).unwrap_or_default();
-        Manifest::parse(&bytes).map_or_else(|_| Vec::new(), |m| m.layers.iter().map(|layer| layer.digest).collect())
+        let Ok(manifest) = Manifest::parse(&bytes) else { return Vec::new() };
+        manifest.layers.iter().chain([&manifest.config]).map(|blob| blob.digest).collect()
     }
 
     /// The snapshots that are there, of images or of nobody.

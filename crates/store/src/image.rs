@@ -25,6 +25,11 @@ pub struct Image {
     pub config: ImageConfig,
     /// Bytes of all regular files in all layers, as Docker counts.
     pub size: u64,
+    /// When it was last given a name here.
+    pub tagged: Option<Timestamp>,
+    /// The type of an artifact: what a registry keeps that is no image. Its configuration is empty, its size that of its
+    /// blobs, and nothing runs on it.
+    pub artifact: Option<String>,
 }
 
 impl Image {
@@ -56,7 +61,7 @@ impl Store {
         let names = self.names()?;
         match names.images.get(id) {
             Some(record) => self.read_image(id, record, names.of(id)),
-            None => Err(Error::not_found(format!("no such image: \"{id}\""))),
+            None => Err(no_such_image(id)),
         }
     }
 
@@ -73,20 +78,41 @@ impl Store {
         }
         self.update_names(|names| {
             if !names.visible().any(|(known, _)| known == id) {
-                return Err(Error::not_found(format!("no such image: \"{id}\"")));
+                return Err(no_such_image(id));
             }
             names.names.insert(name.clone().or_latest(), *id);
+            if let Some(record) = names.images.get_mut(id) {
+                record.tagged = Some(Timestamp::now());
+            }
             Ok(())
         })
     }
 
     pub(crate) fn read_image(&self, id: &ImageId, record: &Record, names: Vec<Reference>) -> Result<Image> {
-        let config = self.read_config(id)?;
-        Ok(Image { id: *id, names, digests: record.digests.clone(), config, size: record.size })
+        let Record { digests, size, tagged, artifact, .. } = record.clone();
+        let config = if artifact.is_none() { self.read_config(id)? } else { ImageConfig::default() };
+        Ok(Image { id: *id, names, digests, config, size, tagged, artifact })
+    }
+
+    /// The layers of an image; an artifact has none.
+    pub(crate) fn diff_ids_of(&self, id: &ImageId, record: &Record) -> Result<Vec<DiffId>> {
+        Ok(if record.artifact.is_none() { self.read_config(id)?.rootfs.diff_ids } else { Vec::new() })
+    }
+
+    /// Bytes of all its blobs that are here.
+    pub fn content_size(&self, image: &Image) -> Result<u64> {
+        let names = self.names()?;
+        let record = names.images.get(&image.id).ok_or_else(|| no_such_image(&image.id))?;
+        let blobs = self.blobs_of(&image.id, record)?;
+        Ok(blobs.iter().map(|blob| self.content().size(blob).unwrap_or(0)).sum())
     }
 
     pub(crate) fn read_config(&self, id: &ImageId) -> Result<ImageConfig> {
         let bytes = self.content().read_small(&id.blob(), CONFIG_MAX)?;
         ImageConfig::parse(&bytes).map_err(|e| Error::new(Kind::Corrupt, format!("cannot read image \"{id}\": {e}")))
     }
+}
+
+fn no_such_image(id: &ImageId) -> Error {
+    Error::not_found(format!("no such image: \"{id}\""))
 }

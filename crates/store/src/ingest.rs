@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use oci::ImageId;
 use rustix::fs::{FlockOperation, flock};
 use stdx::flock::Flock;
+use stdx::remove_tree::remove_tree;
 use stdx::{Context, Result, id};
 
 use crate::Store;
+use crate::gc::entries;
 
 /// While it lives, nothing in the store is collected: what was resolved or just made stays until it has a name or a
 /// container record. Released when dropped.
@@ -52,10 +54,20 @@ impl Store {
         }
     }
 
+    /// Removes what this process left before it executed another program, whoever is at work now; then the rest.
+    pub fn sweep_own(&self) -> Result<()> {
+        for entry in entries(&self.root().join("ingest"))? {
+            if entry.file_name().to_string_lossy().starts_with(&own_prefix()) && is_abandoned(&entry.path()) {
+                remove_tree(&entry.path())?;
+            }
+        }
+        self.sweep()
+    }
+
     /// A fresh scratch directory.
     pub(crate) fn ingest(&self) -> Result<Ingest> {
         let hold = self.hold()?;
-        let path = self.root().join("ingest").join(id::random_hex(8));
+        let path = self.root().join("ingest").join(own_prefix() + &id::random_hex(8));
         let message = || format!("cannot create {path:?}");
         fs::DirBuilder::new().mode(0o700).create(&path).context(message)?;
         // No collector runs between making and locking the directory: the hold keeps it away.
@@ -79,8 +91,13 @@ impl Ingest {
 impl Drop for Ingest {
     fn drop(&mut self) {
         // What cannot be removed now is garbage that the collector finds once this process is gone.
-        let _ = stdx::remove_tree::remove_tree(&self.path);
+        let _ = remove_tree(&self.path);
     }
+}
+
+/// How the names of this process's scratch directories begin.
+fn own_prefix() -> String {
+    format!("{}-", std::process::id())
 }
 
 /// Is the operation that made this directory gone?

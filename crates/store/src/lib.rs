@@ -7,7 +7,7 @@
 //!   content/partial/HEX         the beginning of a blob that has not arrived whole
 //!   ingest/lock                 held shared while an operation makes content, exclusively while garbage is swept
 //!   ingest/image-HEX            held by the operation that brings this image in
-//!   ingest/ID/                  an operation's scratch, locked (flock) while that operation lives
+//!   ingest/PID-HEX/             an operation's scratch, locked (flock) while that operation lives
 //!   snapshots/HEX/fs/           the layer with this ChainId, in overlayfs form, settled upon the layers below it
 //!   snapshots/HEX/meta.json     its parent, DiffId, sizes and blob
 //!   images/lock                 held exclusively while the names change

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use jiff::Timestamp;
 use oci::{BlobDigest, ImageId, Reference};
 use serde::{Deserialize, Serialize};
 use stdx::atomic_write::{Durability, atomic_write};
@@ -35,6 +36,12 @@ pub(crate) struct Record {
     /// Deleted by the user while a container still stands on it: gone from sight, kept until the container is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) removed: bool,
+    /// When it was last given a name here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tagged: Option<Timestamp>,
+    /// The type of an artifact: a manifest, by whose digest it goes, and blobs that are no layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) artifact: Option<String>,
 }
 
 /// An image that is about to be recorded.
@@ -89,6 +96,10 @@ impl Store {
                     let known = old.digests.into_iter().filter(|digest| !record.digests.contains(digest));
                     record.digests = known.chain(record.digests.clone()).collect();
                     record.manifest = record.manifest.or(old.manifest);
+                    record.tagged = old.tagged;
+                }
+                if names.iter().any(|name| known.names.get(name) != Some(&id)) {
+                    record.tagged = Some(Timestamp::now());
                 }
                 known.images.insert(id, record);
                 let mut replaced = Vec::new();

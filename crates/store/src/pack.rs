@@ -37,6 +37,9 @@ impl Store {
         if let Some(packed) = self.packed_before(image)? {
             return Ok(packed);
         }
+        if image.artifact.is_some() {
+            return Err(Error::corrupt(format!("artifact \"{}\" has lost a blob", image.id)));
+        }
         let mut layers = Vec::new();
         for (at, chain) in ChainId::stack(image.diff_ids()).iter().enumerate() {
             on_layer(at);

@@ -72,6 +72,10 @@ impl Store {
 
 impl<W: Write> Saver<'_, W> {
     fn docker_image(&mut self, image: &Image, names: &[Reference]) -> Result<()> {
+        if image.artifact.is_some() {
+            let message = format!("\"{}\" is an artifact, which Docker's archives cannot hold", image.id.short());
+            return Err(Error::unsupported(message).hint("use --format oci"));
+        }
         let config = self.config(&image.id)?;
         let mut layers = Vec::new();
         for (chain, diff_id) in ChainId::stack(image.diff_ids()).iter().zip(image.diff_ids()) {
@@ -105,8 +109,7 @@ impl<W: Write> Saver<'_, W> {
 
     fn packed_image(&mut self, image: &Image, names: &[Reference]) -> Result<()> {
         let packed = self.store.pack(image, &mut |_| {})?;
-        self.config(&image.id)?;
-        for layer in &packed.manifest.layers {
+        for layer in [&packed.manifest.config].into_iter().chain(&packed.manifest.layers) {
             self.blob(&layer.digest, layer.size, |store, writer| store.copy_blob(&layer.digest, writer))?;
         }
         self.manifest(&packed.descriptor.media_type, &packed.bytes, names)

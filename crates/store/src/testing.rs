@@ -56,7 +56,7 @@ impl Drop for Scratch {
 
 impl Store {
     pub(crate) fn load_bytes(&self, archive: &[u8]) -> stdx::Result<Vec<Loaded>> {
-        self.load(archive, &|_: Progress| {})
+        self.load(archive, None, &|_: Progress| {})
     }
 
     /// How many blobs, snapshots and ingest directories there are.

@@ -9,6 +9,10 @@ use crate::{Result, check, proc::errno_of};
 pub const CHLD: i32 = libc::SIGCHLD;
 /// The signal a program may not refuse.
 pub const KILL: i32 = libc::SIGKILL;
+/// Ctrl-C.
+pub const INT: i32 = libc::SIGINT;
+/// The terminal is gone.
+pub const HUP: i32 = libc::SIGHUP;
 /// The request to end.
 pub const TERM: i32 = libc::SIGTERM;
 /// The size of the terminal has changed.
@@ -51,6 +55,13 @@ impl AsFd for SignalFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// Lets these signals through to this thread again, those that wait first.
+pub fn unblock(signals: &[i32]) {
+    let set = set_of(signals);
+    // SAFETY: `set` is initialised; the old mask is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
 }
 
 /// Lets the child that `command` starts begin with no signal blocked, whatever this process blocks for a [`SignalFd`].

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::functions::{call, is_true};
 use crate::parse::{Command, Node, Operand, Pipeline};
-use crate::print::print;
+use crate::print::{nil, print};
 use crate::{MAX_OUTPUT, MAX_STEPS, Result, TemplateError};
 
 /// Fills in the whole tree.
@@ -55,7 +55,8 @@ impl Evaluator<'_> {
             Node::Print(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
                 if pipeline.variables.is_empty() {
-                    self.out.push_str(&print(&value));
+                    let text = if value.is_null() { self.print_nothing(pipeline, dot) } else { print(&value) };
+                    self.out.push_str(&text);
                 }
             }
             Node::If { condition, then, otherwise } => {
@@ -77,6 +78,25 @@ impl Evaluator<'_> {
             Node::Continue => return Ok(Flow::Continue),
         }
         Ok(Flow::On)
+    }
+
+    /// A field that is there without a value is not the same as one that is not.
+    fn print_nothing(&self, pipeline: &Pipeline, dot: &Value) -> String {
+        let field = match pipeline.commands.as_slice() {
+            [Command { operands }] => match operands.as_slice() {
+                [Operand::Dot(path)] => path.split_last().map(|(name, parents)| (dot, parents, name)),
+                [Operand::Variable(variable, path)] => {
+                    let known = self.variables.iter().rev().find(|(known, _)| known == variable);
+                    known.and_then(|(_, value)| path.split_last().map(|(name, parents)| (value, parents, name)))
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        match field {
+            Some((value, parents, name)) if fields(value, parents).get(name).is_some() => nil(name).to_owned(),
+            _ => print(&Value::Null),
+        }
     }
 
     fn range(&mut self, values: &Pipeline, each: &[Node], otherwise: &[Node], dot: &Value) -> Result<Flow> {

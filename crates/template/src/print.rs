@@ -20,6 +20,38 @@ pub(crate) fn print(value: &Value) -> String {
     }
 }
 
+/// Fields of Docker's documents that are lists or maps in Go: without a value, they print as empty ones.
+const LISTS: [&str; 16] = [
+    "Binds",
+    "CapAdd",
+    "CapDrop",
+    "Cmd",
+    "Entrypoint",
+    "Env",
+    "ExecIDs",
+    "ExtraHosts",
+    "GroupAdd",
+    "Layers",
+    "MaskedPaths",
+    "OnBuild",
+    "RepoDigests",
+    "RepoTags",
+    "SecurityOpt",
+    "Shell",
+];
+const MAPS: [&str; 4] = ["ExposedPorts", "Labels", "Options", "Volumes"];
+
+/// As Go prints a field of this name that is there and has no value.
+pub(crate) fn nil(name: &str) -> &'static str {
+    if LISTS.contains(&name) {
+        "[]"
+    } else if MAPS.contains(&name) {
+        "map[]"
+    } else {
+        "<nil>"
+    }
+}
+
 /// The most characters a field is made wide.
 const MAX_WIDTH: usize = 4096;
 

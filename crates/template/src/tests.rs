@@ -7,7 +7,7 @@ fn render(template: &str) -> String {
         "Name": "/web", "Id": "0123456789abcdef", "Count": 3, "Size": 1.5, "Up": true, "Empty": "", "None": null,
         "List": ["a", "b", "c"], "Map": {"z": 1, "a": 2}, "State": {"Status": "running", "Pid": 42, "Health": null},
         "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}], "81/tcp": null},
-        "Config": {"Labels": {"com.example.a": "x"}, "Env": ["A=1", "B=2"]},
+        "Config": {"Labels": {"com.example.a": "x"}, "Env": ["A=1", "B=2"], "Cmd": null},
     });
     match Template::parse(template).and_then(|template| template.render(&data)) {
         Ok(text) => text,
@@ -61,6 +61,8 @@ fn templates_are_filled_in_as_by_go() {
         (r"{{.Count}}\t{{.Name}}\n", "3\t/web\n"),
         ("{{`raw \\n`}}{{\"esc\\taped\"}}", "raw \\nesc\taped"),
         ("{{.State.Nothing}}", "<no value>"),
+        ("{{.State.Health}} {{.Config.Cmd}} {{json .Config.Cmd}}", "<nil> [] null"),
+        ("{{$c := .Config}}{{$c.Cmd}} {{$c.Nothing}}", "[] <no value>"),
         ("{{true}} {{-5}}", "true -5"),
         ("{{range .Config.Env}}{{println .}}{{end}}", "A=1\nB=2\n"),
     ] {

@@ -22,7 +22,7 @@ pub(crate) fn docker_archive_of(layers: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// An OCI layout with one image of three layers, the second compressed; the third takes away what the second brought.
-fn oci_archive() -> Vec<u8> {
+pub(crate) fn oci_archive() -> Vec<u8> {
     let layers = [layer(0), Archive::new().file("gone", b"x").file("kept", b"y").finish()];
     let removal = Archive::new().file(".wh.gone", b"").finish();
     let config = config(&[digest(&layers[0]), digest(&layers[1]), digest(&removal)]).to_string().into_bytes();
@@ -62,16 +62,19 @@ pub(crate) fn layer(number: usize) -> Vec<u8> {
 }
 
 fn config(diff_ids: &[String]) -> Value {
-    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    config_for(if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }, diff_ids)
+}
+
+pub(crate) fn config_for(architecture: &str, diff_ids: &[String]) -> Value {
     let rootfs = json!({"type": "layers", "diff_ids": diff_ids});
     json!({"architecture": architecture, "os": "linux", "config": {"Cmd": ["sh"]}, "rootfs": rootfs})
 }
 
-fn descriptor(media_type: &str, blob: &[u8]) -> Value {
+pub(crate) fn descriptor(media_type: &str, blob: &[u8]) -> Value {
     json!({"mediaType": media_type, "digest": digest(blob), "size": blob.len()})
 }
 
-fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     digest.as_ref().iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }

@@ -2,14 +2,18 @@
 //!
 //! What is expected is what Docker documents; where tare differs on purpose, the test says so.
 
+mod artifacts;
 mod commit;
+mod credentials;
 mod distributions;
 mod exec;
 mod exit_codes;
 mod faults;
 mod formats;
 mod hostile_layers;
+mod image_commands;
 mod images;
+mod interrupt;
 mod lifecycle;
 mod limits;
 mod logs;

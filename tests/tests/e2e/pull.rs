@@ -190,7 +190,7 @@ fn a_corrupted_blob_is_refused_and_nothing_is_kept() {
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_pull_that_was_killed_goes_on_where_it_was() {
     let server = Server::start();
-    let content: Vec<u8> = (0..8u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let content = noise(8 << 20);
     let (name, layer) = serve(&server, &Archive::new().file("big", &content).finish());
     let tare = Tare::empty();
     // The connection stands still in the middle, and the pull is killed there.
@@ -216,12 +216,19 @@ fn a_pull_that_was_killed_goes_on_where_it_was() {
 fn what_is_no_image_for_this_machine_is_refused_by_name() {
     let server = Server::start();
     let tare = Tare::empty();
-    let config = server.put_blob("artifact", b"{}");
-    let config = Descriptor { media_type: "application/x.wasm".into(), ..config };
-    let manifest = json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": []});
-    server.put_manifest("artifact", "latest", media_type::OCI_MANIFEST, manifest.to_string().as_bytes());
-    let name = format!("{}/artifact", server.host());
-    tare.tare(["pull", &name]).fails(1, "no image but an artifact of type \"application/x.wasm\"");
+    let schema_1 = json!({"schemaVersion": 1, "name": "old", "tag": "latest", "fsLayers": [], "history": []});
+    let kind = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    server.put_manifest("old", "latest", kind, schema_1.to_string().as_bytes());
+    tare.tare(["pull", &format!("{}/old", server.host())]).fails(1, "is in Docker's schema 1");
+    let config = server.put_blob("strange", br#"{"rootfs": {"type": "layers", "diff_ids": []}}"#);
+    let config = Descriptor { media_type: media_type::OCI_CONFIG.into(), ..config };
+    let layer = server.put_blob("strange", b"?");
+    let layer = Descriptor { media_type: "application/x.squashfs".into(), ..layer };
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": [layer]});
+    server.put_manifest("strange", "latest", media_type::OCI_MANIFEST, manifest.to_string().as_bytes());
+    let strange = tare.tare(["pull", &format!("{}/strange", server.host())]);
+    strange.fails(1, "a layer of type \"application/x.squashfs\", which is not supported");
 
     let (name, _) = serve(&server, &Archive::new().file("a", b"1").finish());
     let plan9 = tare.tare(["pull", "--platform=plan9/mips", &name]);
@@ -240,7 +247,7 @@ fn what_is_no_image_for_this_machine_is_refused_by_name() {
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn two_pulls_at_once_fetch_once() {
     let server = Server::start();
-    let content: Vec<u8> = (0..4u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let content = noise(4 << 20);
     let (name, layer) = serve(&server, &Archive::new().file("big", &content).finish());
     let tare = Tare::empty();
     let children: Vec<_> = (0..4).map(|_| tare.command(["pull", "-q", &name]).stdout(Stdio::piped()).spawn()).collect();
@@ -251,24 +258,38 @@ fn two_pulls_at_once_fetch_once() {
 }
 
 /// An image `box` of one layer; its name, and the path of the layer's blob.
-fn serve(server: &Server, layer: &[u8]) -> (String, String) {
+pub(crate) fn serve(server: &Server, layer: &[u8]) -> (String, String) {
+    let (name, mut paths) = serve_layers(server, &[layer]);
+    (name, paths.remove(0))
+}
+
+/// An image `box` of several layers, bottom first, with the paths of their blobs.
+pub(crate) fn serve_layers(server: &Server, layers: &[&[u8]]) -> (String, Vec<String>) {
+    let diff_ids: Vec<String> = layers.iter().map(|layer| oci::Digest::of(layer).to_string()).collect();
     let config = json!({"architecture": "amd64", "os": "linux", "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [oci::Digest::of(layer).to_string()]}});
+        "rootfs": {"type": "layers", "diff_ids": diff_ids}});
     let config = server.put_blob("box", config.to_string().as_bytes());
     let config = Descriptor { media_type: media_type::OCI_CONFIG.into(), ..config };
-    let layer = server.put_blob("box", layer);
-    let layer = Descriptor { media_type: media_type::OCI_LAYER.into(), ..layer };
+    let layer =
+        |layer: &&[u8]| Descriptor { media_type: media_type::OCI_LAYER.into(), ..server.put_blob("box", layer) };
+    let layers: Vec<Descriptor> = layers.iter().map(layer).collect();
     let manifest =
-        json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": [layer]});
+        json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": layers});
     server.put_manifest("box", "latest", media_type::OCI_MANIFEST, manifest.to_string().as_bytes());
-    (format!("{}/box:latest", server.host()), format!("/blobs/{}", layer.digest))
+    let paths = layers.iter().map(|layer| format!("/blobs/{}", layer.digest)).collect();
+    (format!("{}/box:latest", server.host()), paths)
+}
+
+/// Bytes that nothing makes smaller.
+pub(crate) fn noise(size: u32) -> Vec<u8> {
+    (0..size).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_terminal_shows_bars() {
     let server = Server::start();
-    let content: Vec<u8> = (0..4u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let content = noise(4 << 20);
     let (name, layer) = serve(&server, &Archive::new().file("big", &content).finish());
     server.fail("GET", &layer, Fault::Slow { piece: 1 << 20, pause: std::time::Duration::from_millis(150) });
     let tare = Tare::empty();

@@ -7,6 +7,7 @@ use engine::containers::{commit, find};
 
 use super::pull::reference;
 use crate::error::Failure;
+use crate::interrupt::{Interruptible, Undo};
 use crate::table::out;
 
 /// Make an image of a container's changes
@@ -42,6 +43,8 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
         name: args.name.as_deref().map(reference).transpose()?,
     };
     let container = find::find(engine, &args.container)?;
+    let _interruptible =
+        Interruptible::begin(engine, &Undo { container: Some(&container.record.id), ..Undo::default() })?;
     let committed = commit::commit(engine, &container, options)?;
     for path in &committed.torn {
         let path = String::from_utf8_lossy(path);

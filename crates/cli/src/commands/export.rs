@@ -23,6 +23,6 @@ pub(crate) struct Args {
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     let container = find::find(engine, &args.container)?;
-    write_to(args.output.as_deref(), |writer| export::export(engine, &container, writer))?;
+    write_to(engine, args.output.as_deref(), |writer| export::export(engine, &container, writer))?;
     Ok(0)
 }

@@ -1,5 +1,7 @@
 //! `tare images`.
 
+mod tree;
+
 use std::ffi::OsString;
 
 use engine::Engine;
@@ -32,59 +34,43 @@ pub(crate) struct Args {
     /// Only ids
     #[arg(short, long)]
     quiet: bool,
-    /// Only images of this repository, or this name
+    /// Show each image with the platform it is for and what it takes
+    #[arg(long, conflicts_with_all = ["quiet", "format", "no_trunc", "digests"])]
+    tree: bool,
+    /// Only images of this repository, or this name; may be a pattern
     #[arg(value_name = "REPOSITORY[:TAG]")]
     name: Option<String>,
 }
 
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
-    let filter = crate::filter::images(engine, &args.filter)?;
+    let mut filter = crate::filter::images(engine, &args.filter)?;
+    // One name is a pattern among others, as for Docker.
+    filter.references.extend(args.name.clone());
     let mut images = engine::images::list(engine)?;
     images.retain(|image| filter.suits(image));
     images.sort_by_key(|image| std::cmp::Reverse(image.created()));
-    let wanted = |name: Option<&Reference>| match (&args.name, name) {
-        (None, None) => true,
-        (Some(_), None) => false,
-        (wanted, Some(name)) => {
-            let is_named = |wanted: &String| *wanted == name.familiar() || *wanted == name.familiar_name();
-            filter.suits_name(name) && wanted.as_ref().is_none_or(is_named)
-        }
-    };
-    let (mut rows, mut fields) = (Vec::new(), Vec::new());
-    for image in &images {
-        let id = if args.no_trunc { image.id.to_string() } else { image.id.short() };
-        for (name, digest) in names(image).into_iter().filter(|(name, _)| wanted(name.as_ref())) {
-            let tag = name.as_ref().and_then(Reference::tag).unwrap_or("<none>").to_owned();
-            let repository = name.as_ref().or(digest.as_ref()).map_or("<none>".into(), Reference::familiar_name);
-            let digest = digest.as_ref().and_then(Reference::digest);
-            let digest = digest.map_or("<none>".into(), |digest| digest.to_string());
-            let (since, size) = (image.created().map_or("N/A".into(), times::ago), stdx::size::human(image.size));
-            let at = image.created().map_or("N/A".into(), |time| time.to_string());
-            let mut row = vec![repository.clone(), tag.clone()];
-            row.extend(args.digests.then(|| digest.clone()));
-            row.extend([id.clone(), since.clone(), size.clone()]);
-            rows.push(row);
-            fields.push(vec![repository, tag, digest, id.clone(), since, at, size]);
-        }
+    let is_wanted =
+        |name: Option<&Reference>| name.map_or(filter.references.is_empty(), |name| filter.suits_name(name));
+    if args.tree {
+        return tree::print(engine, &images, &is_wanted);
     }
+    let id = |image: &Image| if args.no_trunc { image.id.to_string() } else { image.id.short() };
     if args.quiet {
-        let mut ids: Vec<&String> = rows.iter().map(|row| &row[row.len() - 3]).collect();
-        ids.dedup();
-        ids.iter().for_each(|id| table::out(&format!("{id}\n")));
+        images.iter().for_each(|image| table::out(&format!("{}\n", id(image))));
         return Ok(0);
     }
-    if let Some(format) = args.format.as_deref().filter(|format| *format != "table") {
-        crate::format::print(format, &COLUMNS, fields)?;
-        return Ok(0);
-    }
-    let digest: &[&str] = if args.digests { &["DIGEST"] } else { &[] };
-    let header = [&["REPOSITORY", "TAG"], digest, &["IMAGE ID", "CREATED", "SIZE"]].concat();
-    table::print(&header, &rows);
+    let rows = |image: &Image| {
+        let names = names(image).into_iter().filter(|(name, _)| is_wanted(name.as_ref()));
+        names.map(|(name, digest)| fields(image, &id(image), name.as_ref(), digest.as_ref())).collect::<Vec<_>>()
+    };
+    let usual = usual_format(args.digests, images.iter().any(|image| image.artifact.is_some()));
+    let format = args.format.as_deref().filter(|format| *format != "table").unwrap_or(&usual);
+    crate::format::print(format, &COLUMNS, images.iter().flat_map(rows).collect())?;
     Ok(0)
 }
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 11] = [
     ("Repository", "REPOSITORY"),
     ("Tag", "TAG"),
     ("Digest", "DIGEST"),
@@ -92,7 +78,41 @@ const COLUMNS: [Column; 7] = [
     ("CreatedSince", "CREATED"),
     ("CreatedAt", "CREATED AT"),
     ("Size", "SIZE"),
+    ("Type", "TYPE"),
+    // Docker has these columns too, and fills them in for "system df" alone.
+    ("Containers", "CONTAINERS"),
+    ("SharedSize", "SHARED SIZE"),
+    ("UniqueSize", "UNIQUE SIZE"),
 ];
+
+/// Artifacts have a column for their types, where there are any.
+fn usual_format(digests: bool, artifacts: bool) -> String {
+    let mut columns = vec!["Repository", "Tag"];
+    columns.extend(digests.then_some("Digest"));
+    columns.extend(["ID", "CreatedSince", "Size"]);
+    columns.extend(artifacts.then_some("Type"));
+    let columns: Vec<String> = columns.iter().map(|column| format!("{{{{.{column}}}}}")).collect();
+    format!("table {}", columns.join("\t"))
+}
+
+fn fields(image: &Image, id: &str, name: Option<&Reference>, digest: Option<&Reference>) -> Vec<String> {
+    let none = || "<none>".to_owned();
+    let unknown = || "N/A".to_owned();
+    let created = image.created();
+    vec![
+        name.or(digest).map_or_else(none, Reference::familiar_name),
+        name.and_then(Reference::tag).map_or_else(none, str::to_owned),
+        digest.and_then(Reference::digest).map_or_else(none, |digest| digest.to_string()),
+        id.to_owned(),
+        created.map_or_else(unknown, times::ago),
+        created.map_or_else(unknown, times::as_go),
+        stdx::size::human(image.size),
+        image.artifact.clone().unwrap_or_else(|| "image".to_owned()),
+        unknown(),
+        unknown(),
+        unknown(),
+    ]
+}
 
 /// The names of an image, each with the digest it has in that repository; what has only a digest has no name.
 fn names(image: &Image) -> Vec<(Option<Reference>, Option<Reference>)> {

@@ -10,6 +10,7 @@ use stdx::{Context, Error, Kind};
 use store::ImportOptions;
 
 use crate::error::Failure;
+use crate::interrupt::{Interruptible, Undo};
 use crate::table::out;
 
 /// Make an image from a root filesystem's tar
@@ -51,6 +52,7 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     if options.name.as_ref().is_some_and(|name| name.familiar() == "host") {
         return Err(Error::invalid("cannot name an image \"host\": that one is built in").into());
     }
+    let _interruptible = Interruptible::begin(engine, &Undo::default())?;
     let store = engine.store()?;
     let id = if args.file.as_os_str() == "-" {
         store.import(std::io::stdin(), options)?

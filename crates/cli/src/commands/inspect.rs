@@ -23,26 +23,30 @@ pub(crate) struct Args {
     names: Vec<String>,
 }
 
-pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
+pub(super) fn main(engine: &Engine, args: &[OsString]) -> std::result::Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
+    show(&args.names, args.format.as_deref(), |name| document(engine, name, args.kind.as_deref()))
+}
+
+/// Shows what there is; what there is not has been reported.
+pub(super) fn show(
+    names: &[String],
+    format: Option<&str>,
+    document: impl Fn(&str) -> Result<serde_json::Value>,
+) -> std::result::Result<i32, Failure> {
     let mut documents = Vec::new();
-    let mut failed = false;
-    for name in &args.names {
-        match document(engine, name, args.kind.as_deref()) {
-            Ok(document) => documents.push(document),
-            Err(error) => {
-                Failure::from(error).report();
-                failed = true;
-            }
+    let found = crate::error::for_each(names, |name| {
+        documents.push(document(name)?);
+        Ok(())
+    });
+    match format {
+        Some(format) => crate::format::print_documents(format, &documents)?,
+        None => {
+            let text = serde_json::to_string_pretty(&documents).context(|| "cannot write JSON".into())?;
+            out(&format!("{text}\n"));
         }
     }
-    if let Some(format) = &args.format {
-        crate::format::print_documents(format, &documents)?;
-        return if failed { Err(Failure::reported(1)) } else { Ok(0) };
-    }
-    let text = serde_json::to_string_pretty(&documents).context(|| "cannot write JSON".into())?;
-    out(&format!("{text}\n"));
-    if failed { Err(Failure::reported(1)) } else { Ok(0) }
+    found
 }
 
 fn document(engine: &Engine, name: &str, kind: Option<&str>) -> Result<serde_json::Value> {
@@ -60,9 +64,8 @@ fn document(engine: &Engine, name: &str, kind: Option<&str>) -> Result<serde_jso
             Err(error) => return Err(error),
         }
     }
-    let image = engine.store()?.resolve(name).map_err(|error| match (error.kind(), kind) {
+    super::image_inspect::document(engine, name, None).map_err(|error| match (error.kind(), kind) {
         (Kind::NotFound, None) => Error::not_found(format!("no such object: {name}")),
         _ => error,
-    })?;
-    json(serde_json::to_value(api::convert::image(&image)))
+    })
 }

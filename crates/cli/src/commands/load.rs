@@ -9,7 +9,9 @@ use engine::Engine;
 use stdx::{Context, Error};
 use store::{Progress, Step};
 
+use super::pull::platform;
 use crate::error::Failure;
+use crate::interrupt::{Interruptible, Undo};
 use crate::table::out;
 
 /// Load images from an archive
@@ -19,6 +21,9 @@ pub(crate) struct Args {
     /// Read from this file instead of standard input
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
+    /// Of images for several platforms the one for this (os/arch[/variant]); any other has to be for it
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
     /// No progress, only the result
     #[arg(short, long)]
     quiet: bool,
@@ -37,7 +42,9 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
         None => Box::new(std::io::stdin()),
     };
     let show = !args.quiet && rustix::termios::isatty(rustix::stdio::stderr());
-    let loaded = engine.store()?.load(reader, &|progress| {
+    let platform = platform(args.platform.as_deref())?;
+    let _interruptible = Interruptible::begin(engine, &Undo::default())?;
+    let loaded = engine.store()?.load(reader, platform.as_ref(), &|progress| {
         if show {
             report(progress);
         }

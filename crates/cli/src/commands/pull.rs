@@ -11,6 +11,7 @@ use stdx::{Context, Error, Kind};
 
 use crate::container_args::ContainerArgs;
 use crate::error::Failure;
+use crate::interrupt::{Interruptible, Undo};
 use crate::table::out;
 use crate::transfer::{Output, Transfer};
 
@@ -101,6 +102,7 @@ fn one(engine: &Engine, reference: &Reference, platform: Option<&Platform>, outp
     let name = reference.clone().or_latest();
     let which = name.digest().map_or_else(|| name.tag().unwrap_or_default().to_owned(), |digest| digest.to_string());
     say(format!("{which}: Pulling from {}\n", name.path()));
+    let _interruptible = Interruptible::begin(engine, &Undo::default())?;
     let pulled = pull::pull(engine, reference, platform, &|event| transfer.pulling(event));
     transfer.finish();
     notes(engine);
@@ -133,7 +135,7 @@ pub(super) fn reference(text: &str) -> Result<Reference, Error> {
     Reference::parse(text).context(|| format!("invalid image name \"{text}\"")).map_err(|e| e.kinded(Kind::Invalid))
 }
 
-fn platform(text: Option<&str>) -> Result<Option<Platform>, Error> {
+pub(super) fn platform(text: Option<&str>) -> Result<Option<Platform>, Error> {
     let parsed = text.map(|text| text.parse::<Platform>().context(|| format!("invalid platform \"{text}\"")));
     parsed.transpose().map_err(|error| error.kinded(Kind::Invalid))
 }

@@ -9,6 +9,7 @@ use stdx::Error;
 
 use super::pull::{notes, reference};
 use crate::error::Failure;
+use crate::interrupt::{Interruptible, Undo};
 use crate::table::out;
 use crate::transfer::{Output, Transfer};
 
@@ -50,6 +51,7 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
 
 fn one(engine: &Engine, name: &Reference, quiet: bool) -> Result<(), Failure> {
     let transfer = Transfer::new(if quiet { Output::Nowhere } else { Output::Stdout });
+    let _interruptible = Interruptible::begin(engine, &Undo::default())?;
     let pushed = push::push(engine, name, &|event| transfer.pushing(event));
     transfer.finish();
     notes(engine);

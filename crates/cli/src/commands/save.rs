@@ -1,12 +1,14 @@
 //! `tare save`.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 
 use engine::Engine;
 use engine::images;
 use store::ArchiveFormat;
 
+use super::pull::platform;
 use crate::error::Failure;
 use crate::output_file::write_to;
 
@@ -20,6 +22,9 @@ pub(crate) struct Args {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The images have to be for this platform (os/arch[/variant])
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
 }
@@ -38,6 +43,8 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
         Format::Docker => ArchiveFormat::Docker,
         Format::Oci => ArchiveFormat::Oci,
     };
-    write_to(args.output.as_deref(), |writer| images::save::save(engine, &args.images, format, writer))?;
+    let platform = platform(args.platform.as_deref())?;
+    let write = |writer: &mut dyn Write| images::save::save(engine, &args.images, format, platform.as_ref(), writer);
+    write_to(engine, args.output.as_deref(), write)?;
     Ok(0)
 }

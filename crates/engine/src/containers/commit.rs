@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use layer::diff::Options as DiffOptions;
 use oci::image_config::{Config, History};
 use oci::{ImageConfig, Reference};
-use stdx::{Error, Result};
+use stdx::{Context, Error, Result};
 use store::{Commit, Committed};
 
 use crate::Engine;
 use crate::containers::Container;
 use crate::containers::layers::{self, Frozen};
+use crate::containers::pause;
 use crate::containers::record::{Record, RecordImage};
 
 /// What the image is to say of itself, and how it is made.
@@ -67,6 +68,19 @@ pub fn commit(engine: &Engine, container: &Container, options: Options) -> Resul
     let how = DiffOptions { ids: layers::ids(record), ..DiffOptions::default() };
     let names = options.name.map(Reference::or_latest).into_iter().collect();
     store.commit(Commit { config, history, upper: Some((upper.as_fd(), how)), names })
+}
+
+/// Lets a container go on that a commit paused which was interrupted. One that was paused before stays so.
+pub fn thaw(engine: &Engine, id: &str) -> Result<()> {
+    let Some(record) = Record::load(engine, id)? else { return Ok(()) };
+    let _lock = record.lock(engine)?;
+    if !pause::is_paused(engine, id) {
+        let cgroup = runtime::cgroup::at(&record.cgroup())?;
+        if cgroup.is_frozen() {
+            return cgroup.freeze(false).context(|| format!("cannot continue container {}", record.name));
+        }
+    }
+    Ok(())
 }
 
 /// The container's program and environment, and of its image what a container does not change.

@@ -49,14 +49,19 @@ pub fn pull(
     let digest = fetched.descriptor.digest;
     let (manifest, document) = manifest_for(&repository, fetched, platform, &reference)?;
     let config = repository.blob_bytes(&document.config, CONFIG_MAX)?;
-    if let Some(wanted) = platform {
+    if let Some(wanted) = platform.filter(|_| document.artifact().is_none()) {
         check_platform(&config, wanted, &reference)?;
     }
     on_event(Event::Layers(&document.layers));
-    let name = if reference.digest().is_some() { None } else { Some(reference.clone()) };
-    let digest_reference = Some(reference.at(digest));
-    let incoming =
-        Incoming { manifest: manifest.bytes, config, layers: document.layers, name, digest: digest_reference };
+    let artifact = document.artifact();
+    let incoming = Incoming {
+        manifest: manifest.bytes,
+        config,
+        layers: document.layers,
+        name: if reference.digest().is_some() { None } else { Some(reference.clone()) },
+        digest: Some(reference.at(digest)),
+        artifact,
+    };
     let open = |blob: &Descriptor, offset: u64| -> Result<Box<dyn Read + Send>> {
         Ok(Box::new(repository.blob(blob, offset)?))
     };
@@ -115,14 +120,12 @@ fn select<'a>(index: &'a Index, wanted: &Platform, reference: &Reference) -> Res
     })
 }
 
-/// Everything that is not an image of layers we can unpack is refused by name, before anything is fetched.
+/// An image with a layer that we cannot unpack is refused by name, before anything is fetched.
 fn check_types(manifest: &Manifest, reference: &Reference) -> Result<()> {
-    let name = reference.familiar();
-    let config = &manifest.config.media_type;
-    if !media_type::is_config(config) {
-        let kind = manifest.artifact_type.as_deref().unwrap_or(config);
-        return Err(Error::unsupported(format!("\"{name}\" is no image but an artifact of type {kind:?}")));
+    if manifest.artifact().is_some() {
+        return Ok(());
     }
+    let name = reference.familiar();
     let known = [".tar", ".tar+gzip", ".tar+zstd", ".tar.gzip", ".tar.zstd"];
     let is_known = |layer: &&Descriptor| {
         known.iter().any(|end| layer.media_type.ends_with(end)) && !layer.media_type.contains("foreign")

@@ -2,21 +2,29 @@
 
 use std::io::Write;
 
-use oci::Reference;
-use stdx::{Error, Result};
+use oci::{Platform, Reference};
+use stdx::{Context, Error, Result};
 use store::{ArchiveFormat, Image};
 
 use crate::Engine;
 use crate::images::host;
 
 /// Writes an archive of the images that `texts` name: by a name with that name alone, by a repository without a tag with
-/// all its names there, by an id without any.
-pub fn save(engine: &Engine, texts: &[String], format: ArchiveFormat, writer: impl Write) -> Result<()> {
+/// all its names there, by an id without any. Each has to be for `platform`, if one is asked for.
+pub fn save(
+    engine: &Engine,
+    texts: &[String],
+    format: ArchiveFormat,
+    platform: Option<&Platform>,
+    writer: impl Write,
+) -> Result<()> {
     let store = engine.store()?;
     let _hold = store.hold()?;
     let mut images: Vec<(Image, Vec<Reference>)> = Vec::new();
     for text in texts {
         for (image, name) in find(engine, text)? {
+            super::inspect::find(engine, &image.id.to_string(), platform)
+                .context(|| format!("cannot save \"{text}\""))?;
             match images.iter_mut().find(|(known, _)| known.id == image.id) {
                 Some((_, names)) => names.extend(name.filter(|name| !names.contains(name))),
                 None => images.push((image, name.into_iter().collect())),

@@ -21,7 +21,7 @@ fn a_docker_archive_becomes_an_image() {
     let top = tar(&[("etc/more", b"top!"), (".wh.gone", b"")]);
     let archive = docker_archive(&["busybox:1", "me/app:latest"], &[&base, &top]);
     let heard = std::sync::Mutex::new(Vec::new());
-    let loaded = store.load(&archive[..], &|progress| heard.lock().unwrap().push(progress)).unwrap();
+    let loaded = store.load(&archive[..], None, &|progress| heard.lock().unwrap().push(progress)).unwrap();
     let heard = heard.into_inner().unwrap();
 
     let id = ImageId::new(oci::Digest::of(&config(&[&base, &top])));

@@ -26,6 +26,7 @@ impl Remote {
         let descriptors: Vec<_> = layers.iter().map(descriptor).collect();
         let blobs = layers.iter().zip(&descriptors).map(|(layer, d)| (d.digest, layer.to_vec())).collect();
         let incoming = Incoming {
+            artifact: None,
             manifest: format!("manifest of {}", layers.len()).into_bytes(),
             config: config(layers),
             layers: descriptors,
