@@ -12,11 +12,12 @@ use engine::volumes::Volume;
 pub use image::image;
 use jiff::Timestamp;
 use monitor::State;
+use monitor::health::Health;
 use monitor::restart::Policy;
 
 use crate::types::{
-    ContainerConfig, ContainerInspect, ContainerState, GraphDriver, HostConfig, LogConfig, MountPoint, NetworkSettings,
-    RestartPolicy, VolumeInspect,
+    self, ContainerConfig, ContainerInspect, ContainerState, GraphDriver, HealthcheckResult, HostConfig, LogConfig,
+    MountPoint, NetworkSettings, RestartPolicy, VolumeInspect,
 };
 
 /// What Go's zero time looks like: never.
@@ -44,7 +45,10 @@ pub fn container(details: &Details) -> ContainerInspect {
         created: time(record.created),
         path: args.first().cloned().unwrap_or_default(),
         args: args.into_iter().skip(1).collect(),
-        state: state(details.container.state.as_ref(), details.paused),
+        state: ContainerState {
+            health: details.health.as_ref().map(health),
+            ..state(details.container.state.as_ref(), details.paused)
+        },
         image: match &record.image {
             RecordImage::Host => "host".into(),
             RecordImage::Stored { id, .. } => id.to_string(),
@@ -83,6 +87,7 @@ pub fn state(state: Option<&State>, paused: bool) -> ContainerState {
         error: String::new(),
         started_at: NEVER.into(),
         finished_at: NEVER.into(),
+        health: None,
     };
     match state {
         None | Some(State::Created { .. }) => {}
@@ -110,6 +115,16 @@ pub fn state(state: Option<&State>, paused: bool) -> ContainerState {
         }
     }
     result
+}
+
+fn health(health: &Health) -> types::Health {
+    let log = health.log.iter().map(|check| HealthcheckResult {
+        start: time(check.start),
+        end: time(check.end),
+        exit_code: check.exit_code,
+        output: check.output.clone(),
+    });
+    types::Health { status: health.status.name(), failing_streak: health.failing_streak, log: log.collect() }
 }
 
 fn restarts(state: Option<&State>) -> u32 {
@@ -320,6 +335,8 @@ fn config(record: &Record) -> ContainerConfig {
         labels: record.process.labels.clone(),
         stop_signal: record.process.stop_signal.to_string(),
         stop_timeout: options.stop_timeout,
+        healthcheck: record.process.healthcheck.clone(),
+        shell: record.process.shell.clone(),
     }
 }
 

@@ -278,19 +278,12 @@ fn version(_engine: &Engine, _args: &[OsString]) -> Result<i32, Failure> {
 }
 
 /// What other engines have and this one does not yet: refused by name.
-const LATER: [&str; 23] = [
+const LATER: [&str; 16] = [
     "--publish",
     "-p",
     "--publish-all",
     "-P",
     "--expose",
-    "--health-cmd",
-    "--health-interval",
-    "--health-retries",
-    "--health-start-interval",
-    "--health-start-period",
-    "--health-timeout",
-    "--no-healthcheck",
     "--volume-driver",
     "--link",
     "--link-local-ip",

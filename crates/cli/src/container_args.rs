@@ -9,6 +9,7 @@ use oci::runtime_spec::{BlockIo, Memory, Resources};
 use stdx::{Context, Error, Kind, Result};
 
 use crate::commands::pull::Policy;
+use crate::health_args::HealthArgs;
 use crate::limit_args::LimitArgs;
 
 /// A switch that may also be given as `--name=true` or `--name=false`.
@@ -91,6 +92,8 @@ pub(crate) struct ContainerArgs {
     /// Add groups to join
     #[arg(long, value_name = "GROUP")]
     group_add: Vec<String>,
+    #[command(flatten)]
+    health: HealthArgs,
     /// Host name of the container
     #[arg(short = 'H', long, visible_short_alias = 'h', value_name = "NAME")]
     hostname: Option<String>,
@@ -243,6 +246,8 @@ impl ContainerArgs {
             auto_remove: switch!(self.rm),
             restart: parse::restart(&self.restart)?,
             init: switch!(self.init),
+            health: self.health.check()?,
+            health_on_failure: self.health.on_failure(&self.restart)?,
             log: parse::log(self.log_driver.as_deref(), &self.log_opt)?,
             namespaces: self.namespaces()?,
             resources: self.resources()?,

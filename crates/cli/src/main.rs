@@ -9,6 +9,7 @@ mod container_args;
 mod error;
 mod filter;
 mod format;
+mod health_args;
 mod interrupt;
 mod limit_args;
 mod output_file;

@@ -8,6 +8,7 @@ pub mod etc;
 pub mod exec;
 pub mod export;
 pub mod find;
+pub mod health;
 pub mod inspect;
 pub mod kill;
 pub(crate) mod layers;

@@ -8,6 +8,7 @@ use stdx::atomic_write::{Durability, atomic_write};
 use stdx::{Context, Result};
 use sys::mount::Mount;
 
+use crate::health;
 use crate::restart::Restart;
 
 /// Everything a monitor needs beside the bundle it stands in.
@@ -42,6 +43,9 @@ pub struct Config {
     pub cleanup: Option<Vec<String>>,
     /// Whether and how the container is started again.
     pub restart: Restart,
+    /// How it is asked whether it is well, if it is.
+    #[serde(default)]
+    pub health: Option<health::Settings>,
 }
 
 /// A log on disk, rotated.

@@ -9,7 +9,7 @@ use runtime::cgroup::{self, Subgroups};
 use runtime::exec::Executed;
 use runtime::seccomp::{self, KernelVersion, Program};
 use serde::{Deserialize, Serialize};
-use stdx::{Error, Result};
+use stdx::{Context, Error, Result};
 
 use crate::config;
 use crate::hub::Hub;
@@ -78,6 +78,16 @@ impl Config {
     /// Writes `dir/exec.json`.
     pub fn save(&self, dir: &Path) -> Result<()> {
         config::save(self, &dir.join(FILE))
+    }
+
+    /// Writes a whole configuration that [`Self::link`] makes `dir/exec.json` of.
+    pub fn save_template(&self, path: &Path) -> Result<()> {
+        config::save(self, path)
+    }
+
+    /// Makes `dir/exec.json` of such a template.
+    pub(crate) fn link(template: &Path, dir: &Path) -> Result<()> {
+        std::fs::hard_link(template, dir.join(FILE)).context(|| format!("cannot use {template:?}"))
     }
 }
 

@@ -261,6 +261,10 @@ impl Hub {
                 let sent = program.map_or(Err(Errno::SRCH), |pidfd| sys::process::kill_pidfd(pidfd, number));
                 self.clients[index].send(&Event::Signalled(sent.map_or_else(Errno::raw_os_error, |()| 0)));
             }
+            Request::KillAll => {
+                // Not reaped by us, its number means nobody else. It may have ended.
+                let _ = program.map(|pidfd| sys::process::pid_of(pidfd).and_then(sys::process::kill_group));
+            }
             Request::EndWanted => self.end_wanted = true,
             Request::Bye => self.bye = true,
             // It runs already.

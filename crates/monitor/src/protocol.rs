@@ -27,6 +27,8 @@ pub enum Request {
     Bye,
     /// Whenever the program ends next, somebody wants it: it is not to be started again.
     EndWanted,
+    /// Kill the program, and whatever it has started that is still in its process group.
+    KillAll,
 }
 
 /// From the monitor.
@@ -87,6 +89,7 @@ impl Request {
             Self::Signal(number) => frame(20, &number.to_be_bytes()),
             Self::Bye => frame(21, &[]),
             Self::EndWanted => frame(22, &[]),
+            Self::KillAll => frame(23, &[]),
         }
     }
 
@@ -104,6 +107,7 @@ impl Request {
             (20, &[a, b, c, d]) => Self::Signal(i32::from_be_bytes([a, b, c, d])),
             (21, []) => Self::Bye,
             (22, []) => Self::EndWanted,
+            (23, []) => Self::KillAll,
             _ => return None,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek, SeekFrom};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,11 @@ use rustix::event::PollFlags;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use stdx::flock::Flock;
 use stdx::{Context, Error, Result};
+use sys::signal::SignalFd;
 
 use crate::config::{Config, lock_path};
+use crate::health::watch::Watch;
+use crate::health::{OnFailure, Status};
 use crate::hub::Hub;
 use crate::log::Log;
 use crate::output::Client;
@@ -149,6 +152,10 @@ struct Monitor {
     oom_killed: bool,
     /// It was short of memory. The kernel tells of the kill a moment later, and by then the group may be gone.
     was_short: bool,
+    /// Asks it whether it is well.
+    watch: Option<Watch>,
+    /// Tells of children that have ended.
+    children: Option<SignalFd>,
 }
 
 fn prepare(dir: &Path, config: Config, hub: &mut Hub) -> std::result::Result<(Monitor, Created), Failure> {
@@ -191,6 +198,8 @@ fn prepare(dir: &Path, config: Config, hub: &mut Hub) -> std::result::Result<(Mo
         own_pids: has_own_pids(&bundle),
         oom_killed: false,
         was_short: false,
+        watch: None,
+        children: None,
     };
     Ok((monitor, created))
 }
@@ -263,23 +272,21 @@ impl Monitor {
     fn live(&mut self, started: Started, hub: &mut Hub) -> Result<Next> {
         let (started_at, since) = (Timestamp::now(), Instant::now());
         let restarts = self.config.restart.count;
+        // Without it they are reaped at the end.
+        self.children = SignalFd::new(&[sys::signal::CHLD]).ok();
+        self.reap_orphans();
+        self.watch = self.config.health.take().map(|settings| Watch::begin(settings, &self.dir, &self.config.state));
         State::Running { process: self.process, started_at, restarts }.save(&self.config.state)?;
         hub.broadcast(&Event::Started);
         hub.serve_early(started.pidfd.as_fd());
         sys::process::slim_down();
-        loop {
-            let notice = self.oom_notice.as_ref().map(|file| (file.as_fd(), PollFlags::PRI));
-            let round = hub.round(Some(started.pidfd.as_fd()), notice.as_slice(), None);
-            if round.noticed.first() == Some(&true) {
-                self.note_oom();
-            }
-            if round.ended {
-                break;
-            }
-        }
-        let exit = self.bury(&started, started_at, hub.end_wanted);
+        let ending = self.wait_for_the_end(started.pidfd.as_fd(), hub);
+        let exit = Exit { error: ending.reason(), ..self.bury(&started, started_at, hub.end_wanted) };
         hub.drain();
-        let again = self.next_start(&exit, since.elapsed());
+        let again = match ending {
+            Ending::Again { .. } if !exit.wanted => Some(Duration::ZERO),
+            _ => self.next_start(&exit, since.elapsed()),
+        };
         let state = match again {
             Some(delay) => State::Restarting { exit: exit.clone(), delay_ms: delay.as_millis() as u64 },
             None => State::Exited(exit.clone()),
@@ -301,6 +308,69 @@ impl Monitor {
             hub.wait_for_bye();
         }
         Ok(self.after_the_end())
+    }
+
+    /// Serves until the program has ended; gives what was done to it meanwhile.
+    fn wait_for_the_end(&mut self, program: BorrowedFd<'_>, hub: &mut Hub) -> Ending {
+        let mut ending = Ending::ByItself;
+        loop {
+            let oom = self.oom_notice.as_ref().map(|file| (file.as_fd(), PollFlags::PRI));
+            let check = self.watch.as_ref().and_then(Watch::fd).map(|fd| (fd, PollFlags::IN));
+            let children = self.children.as_ref().map(|fd| (fd.as_fd(), PollFlags::IN));
+            let others: Vec<_> = children.into_iter().chain(oom).chain(check).collect();
+            let timeout = self.watch.as_ref().and_then(Watch::timeout).or(ending.patience());
+            let round = hub.round(Some(program), &others, timeout);
+            let (has_children, has_oom) = (children.is_some(), oom.is_some());
+            let mut noticed = round.noticed.into_iter();
+            if has_children && noticed.next() == Some(true) {
+                self.reap_orphans();
+            }
+            if has_oom && noticed.next() == Some(true) {
+                self.note_oom();
+            }
+            if round.ended {
+                break;
+            }
+            let cgroup = self.cgroup.as_ref();
+            let readable = noticed.next().unwrap_or(false);
+            let changed = self.watch.as_mut().and_then(|watch| watch.go_on(readable, || cgroup.is_frozen()));
+            if changed == Some(Status::Unhealthy) {
+                ending = self.end_unhealthy(program, hub).unwrap_or(ending);
+            }
+            if ending.patience().is_some_and(|left| left.is_zero()) {
+                kill(program);
+                ending.note_killed();
+            }
+        }
+        self.watch.take().into_iter().for_each(Watch::end_of_program);
+        ending
+    }
+
+    /// Reaps whoever is our child because its parent has ended. One that is in the container's pid namespace has to be:
+    /// until then the kernel does not let init end.
+    fn reap_orphans(&mut self) {
+        while let Some(Ok(Some(_))) = self.children.as_mut().map(SignalFd::read) {}
+        sys::process::reap_others(self.process.pid);
+    }
+
+    /// Does what is to be done about a container that has become unhealthy.
+    fn end_unhealthy(&mut self, program: BorrowedFd<'_>, hub: &mut Hub) -> Option<Ending> {
+        let settings = self.watch.as_ref()?.settings();
+        let (on_failure, signal) = (settings.on_failure, settings.stop_signal);
+        let kill_at = settings.stop_timeout.map(|timeout| Instant::now() + timeout);
+        let ending = match on_failure {
+            OnFailure::None => return None,
+            OnFailure::Kill => Ending::Killed,
+            OnFailure::Stop => Ending::Stopped { kill_at },
+            OnFailure::Restart => Ending::Again { kill_at },
+        };
+        hub.end_wanted |= on_failure == OnFailure::Stop;
+        // It has ended already, or does so now.
+        let signal = if on_failure == OnFailure::Kill { sys::signal::KILL } else { signal };
+        let _ = sys::process::kill_pidfd(program, signal);
+        // Asked once, it is asked no more.
+        self.watch.take().into_iter().for_each(Watch::end_of_program);
+        Some(ending)
     }
 
     /// How long to wait before the container is started again. `None`: it is not.
@@ -344,6 +414,55 @@ impl Monitor {
     }
 }
 
+/// What was done to a program that did not do what it is for.
+enum Ending {
+    /// Nothing: whatever ended it was its own, or somebody else's.
+    ByItself,
+    Killed,
+    /// It was asked to end, and is killed at this moment if it does not.
+    Stopped {
+        kill_at: Option<Instant>,
+    },
+    /// The same, and it is to be started again.
+    Again {
+        kill_at: Option<Instant>,
+    },
+}
+
+impl Ending {
+    /// How long until it is killed.
+    fn patience(&self) -> Option<Duration> {
+        match self {
+            Self::ByItself | Self::Killed => None,
+            Self::Stopped { kill_at } | Self::Again { kill_at } => {
+                kill_at.map(|at| at.saturating_duration_since(Instant::now()))
+            }
+        }
+    }
+
+    fn note_killed(&mut self) {
+        match self {
+            Self::ByItself | Self::Killed => {}
+            Self::Stopped { kill_at } | Self::Again { kill_at } => *kill_at = None,
+        }
+    }
+
+    fn reason(&self) -> Option<String> {
+        let what = match self {
+            Self::ByItself => return None,
+            Self::Killed => "killed",
+            Self::Stopped { .. } => "stopped",
+            Self::Again { .. } => "restarted",
+        };
+        Some(format!("the container was unhealthy, and so was {what}"))
+    }
+}
+
+/// Kills a program; one that has ended is fine.
+fn kill(program: BorrowedFd<'_>) {
+    let _ = sys::process::kill_pidfd(program, sys::signal::KILL);
+}
+
 /// What follows the end of a container.
 enum Next {
     Nothing,
@@ -365,7 +484,7 @@ fn pause(hub: &mut Hub, delay: Duration) -> bool {
 }
 
 /// The exit code of a child that has ended: its own, or 128 and the signal that ended it.
-pub(crate) fn reap(pidfd: std::os::fd::BorrowedFd<'_>) -> i32 {
+pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> i32 {
     let status = waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED).ok().flatten();
     status.map_or(255, |status| {
         let signal = status.terminating_signal().map(|signal| 128 + signal);

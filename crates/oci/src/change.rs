@@ -1,7 +1,7 @@
 //! `--change` of `import` and `commit`: one Dockerfile instruction that edits a configuration.
 
-use crate::ParseError;
 use crate::image_config::{Config, Empty, Healthcheck};
+use crate::{ParseError, duration};
 
 /// Applies `INSTRUCTION arguments` to `config`. Only instructions that change nothing but the configuration are known:
 /// CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR.
@@ -145,12 +145,12 @@ fn healthcheck(text: &str) -> Result<Healthcheck, ParseError> {
     while let Some(option) = rest.strip_prefix("--") {
         let (option, after) = option.split_once(char::is_whitespace).ok_or_else(|| invalid("no CMD or NONE"))?;
         let (name, value) = option.split_once('=').ok_or_else(|| invalid("an option needs a value"))?;
-        let duration = || duration(value).ok_or_else(|| invalid("malformed duration"));
+        let time = || duration::parse(value).ok_or_else(|| invalid("malformed duration"));
         match name {
-            "interval" => check.interval = duration()?,
-            "timeout" => check.timeout = duration()?,
-            "start-period" => check.start_period = duration()?,
-            "start-interval" => check.start_interval = duration()?,
+            "interval" => check.interval = time()?,
+            "timeout" => check.timeout = time()?,
+            "start-period" => check.start_period = time()?,
+            "start-interval" => check.start_interval = time()?,
             "retries" => {
                 let retries = value.parse::<u32>().map_err(|_| invalid("retries must be a number"))?;
                 check.retries = i64::from(retries);
@@ -169,30 +169,6 @@ fn healthcheck(text: &str) -> Result<Healthcheck, ParseError> {
         _ => return Err(invalid("must end in CMD command or NONE")),
     };
     Ok(check)
-}
-
-/// Go's spelling of durations (`1h30m`, `1.5s`, `200ms`), in nanoseconds.
-fn duration(text: &str) -> Option<i64> {
-    let mut rest = text;
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let split = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at(split);
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let (unit, after) = after.split_at(end);
-        let nanoseconds = match unit {
-            "ns" => 1.0,
-            "us" | "µs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return None,
-        };
-        total += number.parse::<f64>().ok()? * nanoseconds;
-        rest = after;
-    }
-    (!text.is_empty() && total < i64::MAX as f64).then_some(total as i64)
 }
 
 /// A relative directory is meant below the one before it.

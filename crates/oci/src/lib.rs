@@ -5,6 +5,7 @@ pub mod change;
 pub mod descriptor;
 pub mod digest;
 pub mod docker_archive;
+pub mod duration;
 pub mod image_config;
 pub mod index;
 pub mod manifest;

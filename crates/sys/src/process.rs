@@ -19,6 +19,29 @@ pub fn kill(pid: i32, signal: i32) -> Result<()> {
     check(libc::c_long::from(unsafe { libc::kill(pid, signal) })).map(drop)
 }
 
+/// Kills every process of the group that `leader`, a child that has not been reaped, leads.
+pub fn kill_group(leader: i32) -> Result<()> {
+    kill(-leader, crate::signal::KILL)
+}
+
+/// Reaps the children of this process that have ended, but not `kept`: whoever waits for that one finds how it ended.
+pub fn reap_others(kept: i32) {
+    loop {
+        // SAFETY: the kernel fills in what it writes; zero stands for "nobody".
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: `info` is valid for writing.
+        let found = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) };
+        // SAFETY: the field of a SIGCHLD, or zero.
+        let pid = unsafe { info.si_pid() };
+        if found != 0 || pid <= 0 || pid == kept {
+            return;
+        }
+        // SAFETY: as above; a child that has ended and is nobody else's to reap.
+        unsafe { libc::waitid(libc::P_PID, pid as libc::id_t, &raw mut info, libc::WEXITED | libc::WNOHANG) };
+    }
+}
+
 /// Sends `signal` to the process a pidfd stands for; an ended one gives `ESRCH`, never another process.
 pub fn kill_pidfd(pidfd: impl AsFd, signal: i32) -> Result<()> {
     let fd = pidfd.as_fd().as_raw_fd();

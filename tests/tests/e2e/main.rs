@@ -10,6 +10,7 @@ mod exec;
 mod exit_codes;
 mod faults;
 mod formats;
+mod health;
 mod hostile_layers;
 mod image_commands;
 mod images;

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 
 use engine::Engine;
-use engine::containers::{Container, list, pause};
+use engine::containers::{Container, health, list, pause};
 use monitor::State;
+use monitor::health::Status;
 
 use crate::error::{Failure, printable};
 use crate::format::Column;
@@ -63,7 +64,7 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
                 record.image.name().to_owned(),
                 command(&record.process.args(), args.no_trunc),
                 times::ago(record.created),
-                status(container.state.as_ref(), pause::is_paused(engine, &record.id)),
+                status(engine, container),
                 String::new(),
                 record.name.clone(),
             ]
@@ -99,7 +100,7 @@ fn fields(engine: &Engine, container: &Container, id: String, whole: bool) -> Ve
         record.created.to_string(),
         times::ago(record.created),
         api::convert::state(container.state.as_ref(), paused).status,
-        status(container.state.as_ref(), paused),
+        status(engine, container),
         labels.join(","),
         mounts.join(","),
         record.name.clone(),
@@ -115,15 +116,27 @@ fn command(args: &[String], whole: bool) -> String {
     format!("\"{}…\"", text.chars().take(19).collect::<String>())
 }
 
-fn status(state: Option<&State>, paused: bool) -> String {
-    match state {
+/// How a container is, in Docker's words.
+fn status(engine: &Engine, container: &Container) -> String {
+    match &container.state {
         None | Some(State::Created { .. } | State::Failed { .. }) => "Created".into(),
         Some(State::Running { started_at, .. }) => {
-            format!("Up {}{}", times::human(times::since(*started_at)), if paused { " (Paused)" } else { "" })
+            format!("Up {}{}", times::human(times::since(*started_at)), remark(engine, container))
         }
         Some(State::Restarting { exit, .. }) => {
             format!("Restarting ({}) {}", exit.exit_code, times::ago(exit.finished_at))
         }
         Some(State::Exited(exit)) => format!("Exited ({}) {}", exit.exit_code, times::ago(exit.finished_at)),
+    }
+}
+
+fn remark(engine: &Engine, container: &Container) -> String {
+    if pause::is_paused(engine, &container.record.id) {
+        return " (Paused)".into();
+    }
+    match health::health(engine, &container.record).map(|health| health.status) {
+        None => String::new(),
+        Some(Status::Starting) => " (health: starting)".into(),
+        Some(status) => format!(" ({})", status.name()),
     }
 }

@@ -9,7 +9,7 @@ use stdx::{Context, Error, Result, id};
 use crate::config::make_dir;
 use crate::containers::options::{Mount, MountKind, Namespace, Network, Options, Seccomp, User};
 use crate::containers::record::{Record, RecordProcess};
-use crate::containers::{find, names, remove, userns};
+use crate::containers::{find, health, names, remove, userns};
 use crate::images;
 use crate::volumes::{self, Wanted};
 use crate::{CgroupDriver, Engine};
@@ -198,6 +198,7 @@ fn check(options: &Options) -> Result<()> {
     if let Some(name) = &options.name {
         names::check(name)?;
     }
+    health::check(&options.health)?;
     let memory = options.resources.memory.as_ref();
     if let Some(limit) = memory.and_then(|memory| memory.limit).filter(|&limit| limit > 0) {
         const LEAST: i64 = 6 << 20;
@@ -250,6 +251,8 @@ fn decide_process(options: &Options, defaults: &ImageDefaults) -> Result<RecordP
         user: options.user.clone().unwrap_or_else(|| defaults.user.clone()),
         stop_signal,
         labels,
+        healthcheck: health::merge(&options.health, defaults.healthcheck.as_ref()),
+        shell: defaults.shell.clone(),
     })
 }
 

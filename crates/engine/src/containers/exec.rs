@@ -4,6 +4,7 @@ use monitor::State;
 use monitor::client::Connection;
 use monitor::exec::{Config, Filter};
 use monitor::protocol::{Event, Request};
+use monitor::state::Process as Init;
 use oci::runtime_spec::{Process, Spec};
 use runtime::bundle::Bundle;
 use stdx::{Error, Kind, Result, id};
@@ -11,7 +12,7 @@ use stdx::{Error, Kind, Result, id};
 use crate::Engine;
 use crate::config::make_dir;
 use crate::containers::attach::Streams;
-use crate::containers::{Container, StartError, pause, spec};
+use crate::containers::{Container, Record, StartError, pause, spec};
 
 /// What to execute, and how it differs from the container's own program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,8 +39,8 @@ pub fn exec(
     streams: Streams,
     terminal: (u16, u16),
 ) -> std::result::Result<Connection, StartError> {
-    let config = config(engine, container, options, terminal)?;
-    let dir = engine.dirs().container_run(&container.record.id).join("exec").join(id::random_hex(16));
+    let config = config(engine, &container.record, running(engine, container)?, options, terminal)?;
+    let dir = engine.dirs().container_run(&container.record.id).join("exec").join(id::random_hex(32));
     make_dir(&dir, 0o711)?;
     config.save(&dir)?;
     let mut connection = monitor::spawn::spawn_exec(&dir)?;
@@ -52,7 +53,8 @@ pub fn exec(
     }
 }
 
-fn config(engine: &Engine, container: &Container, options: &ExecOptions, terminal: (u16, u16)) -> Result<Config> {
+/// The init of a container that runs and is not paused.
+fn running(engine: &Engine, container: &Container) -> Result<Init> {
     let record = &container.record;
     let Some(State::Running { process: init, .. }) = container.state else {
         return Err(Error::conflict(format!("container {} is not running", record.name)).hint("start it first"));
@@ -60,6 +62,17 @@ fn config(engine: &Engine, container: &Container, options: &ExecOptions, termina
     if pause::is_paused(engine, &record.id) {
         return Err(Error::conflict(format!("container {} is paused", record.name)).hint("unpause it first"));
     }
+    Ok(init)
+}
+
+/// What the monitor of a further process is told.
+pub(crate) fn config(
+    engine: &Engine,
+    record: &Record,
+    init: Init,
+    options: &ExecOptions,
+    terminal: (u16, u16),
+) -> Result<Config> {
     let spec = Bundle::load(&engine.dirs().container_run(&record.id))?.spec;
     let linux = spec.linux.clone().unwrap_or_default();
     let filter = match (linux.seccomp, spec::uses_default_filter(&record.options)) {

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use monitor::health::Health;
 use stdx::Result;
 use sys::mount::Overlay;
 
 use crate::Engine;
-use crate::containers::{Container, pause};
+use crate::containers::{Container, health, pause};
 use crate::images;
 
 /// A container and where its parts are.
@@ -15,6 +16,8 @@ pub struct Details {
     pub container: Container,
     /// Its processes are stopped.
     pub paused: bool,
+    /// How well it is, if it is asked.
+    pub health: Option<Health>,
     /// Its root filesystem's layers.
     pub root: Overlay,
     /// Its log.
@@ -40,6 +43,7 @@ pub fn inspect(engine: &Engine, container: Container) -> Result<Details> {
         log: record.log_path(engine),
         run_dir: engine.dirs().container_run(&record.id),
         volumes: engine.dirs().volumes(),
+        health: health::health(engine, record),
         paused: pause::is_paused(engine, &record.id),
         container,
     })

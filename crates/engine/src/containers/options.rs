@@ -5,7 +5,9 @@ pub mod parse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use monitor::health::OnFailure;
 use monitor::restart::Policy;
+use oci::image_config::Healthcheck;
 use oci::runtime_spec::{DeviceRule, Resources, Rlimit, TimeOffset};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,9 @@ pub struct Options {
     /// A first process that reaps and passes signals on.
     pub init: bool,
     pub log: Log,
+    /// How it is asked whether it is well; what is absent is the image's.
+    pub health: Healthcheck,
+    pub health_on_failure: OnFailure,
 
     pub namespaces: Namespaces,
     /// Everything of the control groups but the devices.

@@ -23,7 +23,7 @@ use crate::config::make_dir;
 use crate::containers::options::{Log, MountKind, Namespace, Network};
 use crate::containers::record::Record;
 use crate::containers::spec::{self, Facts};
-use crate::containers::{CLEANUP_ARGUMENT, Container, RESTART_ARGUMENT, etc, find, pause};
+use crate::containers::{CLEANUP_ARGUMENT, Container, RESTART_ARGUMENT, etc, find, health, pause};
 use crate::images;
 use crate::volumes;
 
@@ -142,7 +142,10 @@ fn put_in_place(
     monitor_config(engine, record, terminal, restart)?.save(&run_dir)?;
     let mut connection = monitor::spawn::spawn(&run_dir)?;
     match connection.receive()? {
-        Some(Event::Ready(ready)) => Ok(Prepared { connection, pid: ready.pid, warnings: ready.warnings, lock }),
+        Some(Event::Ready(ready)) => {
+            health::write_template(engine, record, ready.pid, &run_dir)?;
+            Ok(Prepared { connection, pid: ready.pid, warnings: ready.warnings, lock })
+        }
         Some(Event::Failed(failed)) => Err(failed.into()),
         _ => Err(Error::new(Kind::Internal, "the container's monitor ended before the container was made").into()),
     }
@@ -340,6 +343,7 @@ fn monitor_config(engine: &Engine, record: &Record, terminal: (u16, u16), restar
         stdin_once: options.stdin_once,
         log,
         cleanup: options.auto_remove.then(|| ourselves(CLEANUP_ARGUMENT)),
+        health: health::settings(record),
         restart: Restart { program: own_path()?, arguments: ourselves(RESTART_ARGUMENT), ..restart },
     })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use oci::ImageId;
+use oci::image_config::Healthcheck;
 use serde::{Deserialize, Serialize};
 use stdx::atomic_write::{Durability, atomic_write};
 use stdx::flock::Flock;
@@ -71,6 +72,12 @@ pub struct RecordProcess {
     pub stop_signal: i32,
     /// The image's labels and those of the options.
     pub labels: std::collections::BTreeMap<String, String>,
+    /// How it is asked whether it is well.
+    #[serde(default)]
+    pub healthcheck: Option<Healthcheck>,
+    /// What runs commands in shell form; empty: `/bin/sh -c`.
+    #[serde(default)]
+    pub shell: Vec<String>,
 }
 
 impl RecordProcess {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stdx::{Kind, Result};
 
 use crate::Engine;
-use crate::containers::{Container, find, kill, pause, restart, wait};
+use crate::containers::{Container, Record, find, kill, pause, restart, wait};
 
 /// Seconds a program has to end by itself.
 const DEFAULT_TIMEOUT: i64 = 10;
@@ -21,7 +21,7 @@ pub fn stop(engine: &Engine, container: &Container, signal: Option<i32>, timeout
         return Ok(());
     }
     let signal = signal.unwrap_or(container.record.process.stop_signal);
-    let timeout = timeout.or(container.record.options.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
+    let limit = patience(&container.record, timeout);
     match kill::signal_to(engine, container, signal, true) {
         // It ended by itself in the meantime.
         Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Conflict) => {}
@@ -31,15 +31,20 @@ pub fn stop(engine: &Engine, container: &Container, signal: Option<i32>, timeout
         // Only now can it do anything about the signal.
         pause::unpause(engine, container).or_else(kill::ended_meanwhile)?;
     }
-    let limit = u64::try_from(timeout).ok().map(Duration::from_secs);
     if wait::wait(engine, container, limit)?.is_none() {
         kill::kill_and_wait(engine, container)?;
     }
     match find::find(engine, &container.record.id) {
         // It had ended by itself a moment before. One that somebody has started since is theirs.
-        Ok(now) if now.is_in_use() && now.is_started_again() => stop(engine, &now, Some(signal), Some(timeout)),
+        Ok(now) if now.is_in_use() && now.is_started_again() => stop(engine, &now, Some(signal), timeout),
         // Removed at its end.
         Err(error) if error.kind() == Kind::NotFound => Ok(()),
         found => found.map(drop),
     }
+}
+
+/// How long a program has to end by itself: by `timeout`, or what its container was created with. `None`: for ever.
+pub(crate) fn patience(record: &Record, timeout: Option<i64>) -> Option<Duration> {
+    let seconds = timeout.or(record.options.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
+    u64::try_from(seconds).ok().map(Duration::from_secs)
 }
