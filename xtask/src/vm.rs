@@ -37,6 +37,7 @@ pub(crate) struct Boot {
 /// Tests whose outcome depends on the kernel and its control groups. Those about bytes, archives, words, registries and
 /// terminals meet the same code on every kernel, and an emulated processor needs minutes for them.
 const ABOUT_THE_KERNEL: &[&str] = &[
+    "cp::",
     "exec::",
     "lifecycle::",
     "limits::",

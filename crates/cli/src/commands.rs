@@ -2,6 +2,7 @@
 
 mod attach;
 mod commit;
+mod cp;
 mod create;
 mod diff;
 mod exec;
@@ -127,6 +128,7 @@ const COMMANDS: &[Command] = &[
         about: "Show the manifest of an image in a registry",
         run: manifest::main,
     },
+    Command { name: "cp", long: "container cp", about: "Copy files into a container or out of it", run: cp::main },
     Command {
         name: "commit",
         long: "container commit",

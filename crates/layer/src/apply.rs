@@ -164,8 +164,7 @@ impl Unpacker {
             EntryKind::BlockDevice => device(&mut self.tree, FileType::BlockDevice)?,
             EntryKind::Fifo => device(&mut self.tree, FileType::Fifo)?,
         }
-        let is_link = entry.kind == EntryKind::Symlink;
-        self.dropped += metadata.put_at(&parent, name, is_link, &lossy(path))?;
+        self.dropped += metadata.put_at(&parent, name, &lossy(path))?;
         Ok(())
     }
 }
@@ -241,11 +240,11 @@ impl Unpacked {
             FileType::Symlink => {
                 let target = readlinkat(from, from_name, Vec::new()).context(message)?;
                 self.tree.make(&parent, path, |name| symlinkat(target.as_c_str(), &parent, name))?;
-                metadata.put_at(&parent, name, true, &text).map(|_| ())
+                metadata.put_at(&parent, name, &text).map(|_| ())
             }
             kind => {
                 self.tree.make(&parent, path, |name| mknodat(&parent, name, kind, Mode::RUSR, found.st_rdev))?;
-                metadata.put_at(&parent, name, false, &text).map(|_| ())
+                metadata.put_at(&parent, name, &text).map(|_| ())
             }
         }
     }
@@ -288,12 +287,12 @@ fn hard_link(tree: &mut Tree, path: &[u8], target: &[u8]) -> Result<bool> {
     tree.make(&parent, path, link).map(|()| true)
 }
 
-fn create_file(parent: &OwnedFd, name: &[u8], mode: Mode) -> rustix::io::Result<OwnedFd> {
+pub(crate) fn create_file(parent: &OwnedFd, name: &[u8], mode: Mode) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(parent, name, flags, mode)
 }
 
-fn write_file<R: BufRead>(tar: &mut TarReader<R>, entry: &Entry, file: &File, path: &[u8]) -> Result<()> {
+pub(crate) fn write_file<R: BufRead>(tar: &mut TarReader<R>, entry: &Entry, file: &File, path: &[u8]) -> Result<()> {
     let message = || format!("cannot write {:?}", lossy(path));
     let mut end = 0;
     tar.copy_data(entry, |offset, bytes| {
@@ -352,7 +351,7 @@ fn place_of(path: &[u8]) -> Result<Place> {
 }
 
 /// A path relative to the root, `.` and `..` worked out as text; one that climbs above the root is refused.
-fn clean(path: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn clean(path: &[u8]) -> Result<Vec<u8>> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|b| *b == b'/') {
         match part {

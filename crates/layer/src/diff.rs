@@ -16,10 +16,10 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use oci::DiffId;
-use rustix::fs::{FileType, SeekFrom, Stat, fstat, major, minor, readlinkat, seek};
+use rustix::fs::{FileType, SeekFrom, Stat, fstat, fstatfs, major, minor, readlinkat, seek};
 use rustix::io::Errno;
 use stdx::{Context, Error, Result};
 
@@ -37,8 +37,9 @@ pub struct Options {
     pub ids: IdMaps,
     /// The latest time of change that is written, in seconds since 1970: later ones become this one.
     pub latest: Option<i64>,
-    /// Starts with an entry `./` for the root directory. Docker writes none.
-    pub root: bool,
+    /// What the root itself is called, in an entry of its own in front, and before the names of all below it. `None`: it
+    /// has no entry, as in Docker's layers.
+    pub name: Option<Vec<u8>>,
 }
 
 /// What was written.
@@ -64,11 +65,49 @@ pub fn diff(root: impl AsFd, writer: impl Write, options: &Options) -> Result<Di
     Differ::new(Form::Layer, writer, options).run(root)
 }
 
-/// Writes a merged tree, as a mounted overlay shows it, as it is: nothing in it is a whiteout.
+/// Writes a merged tree, as a mounted overlay shows it, as it is: nothing in it is a whiteout. Of filesystems mounted
+/// below that hold no files but show the kernel (`/proc`), only the directory itself is written.
 ///
 /// Errors as [`diff`] has them.
 pub fn export(root: impl AsFd, writer: impl Write, options: &Options) -> Result<Diffed> {
     Differ::new(Form::Plain, writer, options).run(root)
+}
+
+/// Writes what `handle` (`O_PATH` is enough) is open on, whatever it is, under the name of `options`: a directory with all
+/// below it, or one entry.
+///
+/// `Unsupported` for a socket; other errors as [`diff`] has them.
+pub fn export_one(handle: OwnedFd, writer: impl Write, options: &Options) -> Result<Diffed> {
+    let found = Found::of(handle).context(|| "cannot look at what is copied".to_owned())?;
+    let mut differ = Differ::new(Form::Plain, writer, options);
+    match found.kind() {
+        FileType::Directory => differ.run(found.handle()),
+        FileType::Socket => Err(Error::unsupported("a socket cannot be in an archive")),
+        _ => {
+            differ.add(&found)?;
+            differ.finish()
+        }
+    }
+}
+
+/// Whether what is open shows the kernel instead of holding files.
+pub fn is_kernel_view(fd: impl AsFd) -> std::io::Result<bool> {
+    /// proc, sysfs, cgroup, cgroup2, devpts, mqueue, securityfs, debugfs, tracefs, bpf, binfmt_misc, configfs
+    const MAGIC: [u32; 12] = [
+        0x9fa0,
+        0x6265_6572,
+        0x0027_e0eb,
+        0x6367_7270,
+        0x1cd1,
+        0x1980_0202,
+        0x7363_6673,
+        0x6462_6720,
+        0x7472_6163,
+        0xcafe_4a11,
+        0x4249_4e4d,
+        0x6265_6570,
+    ];
+    Ok(u32::try_from(fstatfs(fd)?.f_type).is_ok_and(|magic| MAGIC.contains(&magic)))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,17 +135,26 @@ impl<'a, W: Write> Differ<'a, W> {
 
     fn run(mut self, root: impl AsFd) -> Result<Diffed> {
         let mut walk = Walk::new(root)?;
-        if self.options.root {
-            let root = walk.root()?;
-            let attributes = self.attributes_of(&root)?;
-            self.tar.header(&self.entry(&root, b"./", EntryKind::Directory, attributes))?;
+        let root = walk.root()?;
+        if self.options.name.is_some() {
+            self.add(&root)?;
         }
         while let Some(found) = walk.next()? {
             self.add(&found)?;
-            if found.kind() == FileType::Directory {
+            if found.kind() == FileType::Directory && !self.is_left_out(&root, &found) {
                 walk.enter(found)?;
             }
         }
+        self.finish()
+    }
+
+    /// Whether a directory's content is not files. Only what is mounted can be such.
+    fn is_left_out(&self, root: &Found, found: &Found) -> bool {
+        let mounted = self.form == Form::Plain && found.stat.st_dev != root.stat.st_dev;
+        mounted && is_kernel_view(found.handle()).unwrap_or(false)
+    }
+
+    fn finish(self) -> Result<Diffed> {
         let entries = self.tar.entries();
         let (diff_id, tar_size) = self.tar.finish()?;
         Ok(Diffed { diff_id, tar_size, size: self.size, entries, torn: self.torn })
@@ -132,7 +180,7 @@ impl<'a, W: Write> Differ<'a, W> {
         }
         self.check(found, &attributes)?;
         let opaque = layer && attributes.opaque;
-        let mut entry = self.entry(found, &found.path, kind, attributes);
+        let mut entry = self.entry(found, kind, attributes);
         match kind {
             EntryKind::Directory => {
                 entry.path.push(b'/');
@@ -176,14 +224,23 @@ impl<'a, W: Write> Differ<'a, W> {
         Ok(attributes)
     }
 
-    fn entry(&self, found: &Found, path: &[u8], kind: EntryKind, attributes: Attributes) -> Entry {
+    /// The name in the archive of what is at `path` below the root.
+    fn name(&self, path: &[u8]) -> Vec<u8> {
+        match &self.options.name {
+            Some(name) if path.is_empty() => name.clone(),
+            Some(name) => [name, &b"/"[..], path].concat(),
+            None => path.to_vec(),
+        }
+    }
+
+    fn entry(&self, found: &Found, kind: EntryKind, attributes: Attributes) -> Entry {
         let stat = &found.stat;
         let device = match kind {
             EntryKind::CharDevice | EntryKind::BlockDevice => (major(stat.st_rdev), minor(stat.st_rdev)),
             _ => (0, 0),
         };
         Entry {
-            path: path.to_vec(),
+            path: self.name(&found.path),
             // A link has none of its own, and file systems differ in what they say.
             mode: if kind == EntryKind::Symlink { 0o777 } else { stat.st_mode & 0o7777 },
             uid: self.options.ids.user(stat.st_uid),
@@ -212,7 +269,7 @@ impl<'a, W: Write> Differ<'a, W> {
         match self.links.get(&found.identity()) {
             Some(first) => {
                 entry.kind = EntryKind::HardLink;
-                entry.link.clone_from(first);
+                entry.link = self.name(first);
                 true
             }
             None => {

@@ -24,6 +24,16 @@ impl IdMaps {
         inside(&self.groups, host)
     }
 
+    /// The host's id of a container's user; what is not mapped belongs to nobody.
+    pub(crate) fn host_user(&self, id: u32) -> u32 {
+        outside(&self.users, id)
+    }
+
+    /// The host's id of a container's group.
+    pub(crate) fn host_group(&self, id: u32) -> u32 {
+        outside(&self.groups, id)
+    }
+
     /// Ids within attributes too: in POSIX ACLs, and in capabilities that were granted inside a user namespace.
     pub(crate) fn shift(&self, name: &[u8], value: &mut Vec<u8>) {
         match name {
@@ -73,6 +83,20 @@ fn inside(ranges: &[IdMapping], host: u32) -> u32 {
     ranges.iter().find_map(within).unwrap_or(OVERFLOW)
 }
 
+fn outside(ranges: &[IdMapping], id: u32) -> u32 {
+    if ranges.is_empty() {
+        return id;
+    }
+    let within = |id: u32| {
+        move |range: &IdMapping| {
+            let offset = id.checked_sub(range.container_id).filter(|offset| *offset < range.size)?;
+            range.host_id.checked_add(offset)
+        }
+    };
+    let known = ranges.iter().find_map(within(id)).or_else(|| ranges.iter().find_map(within(OVERFLOW)));
+    known.unwrap_or(OVERFLOW)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +116,8 @@ mod tests {
         assert_eq!(users, [0, 999, 1000, OVERFLOW, OVERFLOW, OVERFLOW]);
         assert_eq!((maps.group(200_009), maps.group(100_000)), (9, OVERFLOW));
         assert_eq!(IdMaps::default().user(u32::MAX - 1), u32::MAX - 1);
+        assert_eq!([0, 999, 1000, 1001].map(|id| maps.host_user(id)), [100_000, 100_999, 5, OVERFLOW]);
+        assert_eq!((maps.host_group(9), IdMaps::default().host_group(7)), (200_009, 7));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! image may be unpacked at the same time) → [`settle`](apply::Unpacked::settle) upon the layers below.
 //!
 //! And back: [`diff`](diff::diff) makes the tar of a writable layer or a snapshot, [`export`](diff::export) that of a
-//! merged tree. [`changes`](change::changes) only says what a writable layer changes.
+//! merged tree. [`place`](place::place) puts an archive into a tree that is in use. [`changes`](change::changes) only says what a writable layer changes.
 
 pub mod apply;
 pub mod change;
@@ -12,6 +12,7 @@ pub mod compress;
 pub mod diff;
 pub mod ids;
 pub mod limits;
+pub mod place;
 
 mod ahead;
 mod attributes;
@@ -31,7 +32,8 @@ mod testing;
 pub use apply::{Applied, Unpacked, unpack};
 pub use change::{Change, ChangeKind, changes};
 pub use compress::{Compression, Compressor, compress, decompress};
-pub use diff::{Diffed, diff, export};
+pub use diff::{Diffed, diff, export, export_one, is_kernel_view};
 pub use ids::IdMaps;
 pub use limits::Limits;
+pub use place::place;
 pub use tar::{Entry, EntryKind, TarReader};

@@ -1,13 +1,11 @@
 //! Owner, mode, times and extended attributes, put on files in the one order that keeps them all: the owner first,
 //! since changing it clears set-id bits and capabilities; the times last, since everything else changes them.
 
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fgetxattr,
-    flistxattr, fsetxattr, fstat, futimens, lsetxattr, statat, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fchmod,
+    fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, openat, setxattr, utimensat,
 };
 use rustix::io::{self, Errno};
 use stdx::{Context, Error, Result};
@@ -91,24 +89,27 @@ impl Metadata {
         Ok(dropped)
     }
 
-    /// The same for what cannot be opened: links, devices, fifos. Nobody else changes this tree, so the name is enough.
-    pub(crate) fn put_at(&self, dir: impl AsFd, name: &[u8], is_link: bool, path: &str) -> Result<u64> {
+    /// The same for what cannot be opened: links, devices, fifos. Who changes the tree meanwhile cannot lead this elsewhere.
+    pub(crate) fn put_at(&self, dir: impl AsFd, name: &[u8], path: &str) -> Result<u64> {
+        let message = || format!("cannot look at {path:?}");
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = openat(&dir, name, flags, Mode::empty()).context(message)?;
         let (uid, gid) = self.owner();
-        let now = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).context(|| format!("cannot look at {path:?}"))?;
+        let now = fstat(&handle).context(message)?;
         if !self.is_owner(&now) {
-            needs_root(chownat(&dir, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW), || {
+            needs_root(chownat(&handle, "", uid, gid, AtFlags::EMPTY_PATH), || {
                 format!("cannot give {path:?} to {}:{}", self.uid, self.gid)
             })?;
         }
-        let file = [format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).as_bytes(), name].concat();
-        let file = OsStr::from_bytes(&file);
-        let set = |name: &[u8], value: &[u8]| lsetxattr(file, name, value, XattrFlags::empty());
+        // The way to exactly what is held, a link included.
+        let held = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        let set = |name: &[u8], value: &[u8]| setxattr(&held, name, value, XattrFlags::empty());
         let dropped = self.put_xattrs(path, false, set)?;
-        if !is_link && !self.has_mode(&now) {
-            chmodat(&dir, name, Mode::from_raw_mode(self.mode), AtFlags::empty())
+        if FileType::from_raw_mode(now.st_mode) != FileType::Symlink && !self.has_mode(&now) {
+            chmodat(CWD, &held, Mode::from_raw_mode(self.mode), AtFlags::empty())
                 .context(|| format!("cannot set the mode of {path:?}"))?;
         }
-        utimensat(&dir, name, &self.times(), AtFlags::SYMLINK_NOFOLLOW)
+        utimensat(&handle, "", &self.times(), AtFlags::EMPTY_PATH)
             .context(|| format!("cannot set the times of {path:?}"))?;
         Ok(dropped)
     }

@@ -50,8 +50,7 @@ impl Walk {
     pub(crate) fn root(&self) -> Result<Found> {
         let message = || "cannot read layer directory".to_owned();
         let handle = openat(&self.root, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context(message)?;
-        let stat = fstat(&handle).context(message)?;
-        Ok(Found { path: Vec::new(), stat, handle })
+        Found::of(handle).context(message)
     }
 
     /// The next thing; a directory's content only after [`enter`](Self::enter). What vanishes meanwhile is left out.
@@ -116,6 +115,11 @@ impl Frame {
 }
 
 impl Found {
+    /// What a walk starts from: its path is empty.
+    pub(crate) fn of(handle: OwnedFd) -> io::Result<Self> {
+        Ok(Self { path: Vec::new(), stat: fstat(&handle)?, handle })
+    }
+
     pub(crate) fn kind(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
     }

@@ -12,6 +12,7 @@ pub mod keyring;
 pub mod reaper;
 pub mod seccomp;
 pub mod userns;
+pub mod view;
 
 mod devices;
 mod hooks;

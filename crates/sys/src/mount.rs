@@ -334,8 +334,9 @@ fn join_by_text(lower: &[OwnedFd], writable: &[(&str, OwnedFd)], options: &[(&st
     clone_tree(&place, Path::new("root"), false)
 }
 
-/// Does something in a mount namespace that nobody else sees, and comes back to the caller's.
-fn in_private_namespace<T>(act: impl FnOnce() -> T) -> Result<T> {
+/// Does something in a mount namespace that nobody else sees, and comes back to the caller's. For a single-threaded
+/// process.
+pub fn in_private_namespace<T>(act: impl FnOnce() -> T) -> Result<T> {
     let (root, cwd) = (open_dir(Path::new("/"))?, open_dir(Path::new("."))?);
     let namespace = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     crate::namespace::unshare(crate::namespace::flag::MOUNT)?;

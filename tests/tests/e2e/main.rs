@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod commit;
+mod cp;
 mod credentials;
 mod distributions;
 mod exec;

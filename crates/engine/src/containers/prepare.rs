@@ -1,6 +1,7 @@
 //! `prepare`: everything a container needs is put in place and its monitor started, with init waiting to execute the
 //! program. `start` releases it. Whoever wants to see every byte attaches in between.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use sys::mount::{Mount, Overlay};
 
 use crate::Engine;
 use crate::config::make_dir;
-use crate::containers::options::{Log, MountKind, Namespace, Network};
+use crate::containers::options::{Log, MountKind, Namespace, Network, Options};
 use crate::containers::record::Record;
 use crate::containers::spec::{self, Facts};
 use crate::containers::{CLEANUP_ARGUMENT, Container, RESTART_ARGUMENT, etc, find, health, pause};
@@ -197,12 +198,35 @@ fn gather(engine: &Engine, record: &Record, run_dir: &Path, hostname: String) ->
         devices: devices(record)?,
         hidden: images::hidden(engine, &record.image),
         binary: own_path()?,
-        volumes: volumes::named_in(&options.mounts)
-            .map(|name| volumes::source(engine, name).map(|source| (name.to_owned(), source)))
-            .collect::<Result<_>>()?,
+        volumes: volume_sources(engine, options)?,
         clocks: (now(ClockId::Boottime), now(ClockId::Monotonic)),
         apparmor: Path::new("/sys/kernel/security/apparmor").exists(),
     })
+}
+
+fn volume_sources(engine: &Engine, options: &Options) -> Result<BTreeMap<String, volumes::Source>> {
+    volumes::named_in(&options.mounts)
+        .map(|name| volumes::source(engine, name).map(|source| (name.to_owned(), source)))
+        .collect()
+}
+
+/// The files of a container that does not run, with all that is mounted on them: a detached tree. The caller holds the
+/// container's lock, and is single-threaded.
+pub(crate) fn files(engine: &Engine, record: &Record) -> Result<OwnedFd> {
+    // An old monitor has written the end down and is taking things down.
+    Flock::exclusive_existing(&lock_path(&engine.dirs().container_run(&record.id)))?;
+    make_sources(record)?;
+    let facts = Facts {
+        hidden: images::hidden(engine, &record.image),
+        volumes: volume_sources(engine, &record.options)?,
+        ..Facts::default()
+    };
+    let root = match root(engine, record)? {
+        // It will be mounted again.
+        Mount::Overlay(overlay) => Mount::Overlay(Overlay { volatile: false, ..overlay }),
+        bind => bind,
+    };
+    runtime::view::open(&root, &spec::of_files(record, &facts))
 }
 
 fn own_path() -> Result<PathBuf> {

@@ -284,28 +284,53 @@ fn mounts(record: &Record, facts: &Facts) -> Vec<SpecMount> {
         etc.options.extend(idmap.iter().map(|&option| option.to_owned()));
         mounts.push(etc);
     }
-    mounts.extend(facts.hidden.iter().map(|path| {
-        spec_mount(
-            &path.to_string_lossy(),
-            "tmpfs",
-            "tmpfs",
-            &["ro", "nosuid", "nodev", "noexec", "nr_inodes=1", "mode=700"],
-        )
-    }));
+    mounts.extend(hidden(facts));
     if options.init {
         let mut init = spec_mount(INIT, "bind", &facts.binary.to_string_lossy(), &["bind", "ro"]);
         init.options.extend(idmap.iter().map(|&option| option.to_owned()));
         mounts.push(init);
     }
-    // Parents before what is below them, whatever the order they were given in.
-    let mut asked: Vec<&Mount> = options.mounts.iter().collect();
-    asked.sort_by_key(|mount| Path::new(&mount.target).components().count());
-    for mount in asked {
+    for mount in in_order(&options.mounts) {
         // A mount of the user's own replaces one of these.
         mounts.retain(|known| known.destination != mount.target.trim_end_matches('/'));
         mounts.push(user_mount(mount, record.user_range.is_some(), facts));
     }
     mounts
+}
+
+/// Parents before what is below them, whatever the order they were given in.
+fn in_order(mounts: &[Mount]) -> Vec<&Mount> {
+    let mut mounts: Vec<&Mount> = mounts.iter().collect();
+    mounts.sort_by_key(|mount| Path::new(&mount.target).components().count());
+    mounts
+}
+
+/// Empty directories over what the `host` image must not show.
+fn hidden(facts: &Facts) -> impl Iterator<Item = SpecMount> + '_ {
+    facts.hidden.iter().map(|path| {
+        let options = ["ro", "nosuid", "nodev", "noexec", "nr_inodes=1", "mode=700"];
+        spec_mount(&path.to_string_lossy(), "tmpfs", "tmpfs", &options)
+    })
+}
+
+/// What there is of a container that does not run: its files. Of `facts` it needs what is hidden and the volumes.
+pub(crate) fn of_files(record: &Record, facts: &Facts) -> Spec {
+    let ids = record.user_range.map(userns::mapping).unwrap_or_default();
+    let user = SpecNamespace { typ: NamespaceType::User, path: None };
+    let files = |mount: &&Mount| !matches!(mount.kind, MountKind::Tmpfs { .. });
+    let asked = in_order(&record.options.mounts).into_iter().filter(files);
+    let asked = asked.map(|mount| user_mount(mount, record.user_range.is_some(), facts));
+    Spec {
+        root: Some(Root { path: "rootfs".into(), readonly: record.options.read_only }),
+        mounts: hidden(facts).chain(asked).collect(),
+        linux: Some(Linux {
+            uid_mappings: ids.clone(),
+            gid_mappings: ids,
+            namespaces: record.user_range.map(|_| user).into_iter().collect(),
+            ..Linux::default()
+        }),
+        ..Spec::default()
+    }
 }
 
 fn ipc_mounts(options: &Options, facts: &Facts) -> Vec<SpecMount> {

@@ -74,7 +74,8 @@ fn copy(record: &Record, root: &Root, target: &str, volume: &Path) -> Result<()>
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map(|(reader, writer)| (File::from(reader), File::from(writer)))
         .context(|| "cannot make a pipe".into())?;
-    let options = diff::Options { ids: layers::merged_ids(record), root: true, ..diff::Options::default() };
+    let options =
+        diff::Options { ids: layers::merged_ids(record), name: Some(b".".to_vec()), ..diff::Options::default() };
     std::thread::scope(|scope| {
         let exporter = scope.spawn(move || layer::export(&from, writer, &options));
         let unpacked = layer::unpack(reader, &into, &Limits::default()).and_then(|unpacked| unpacked.settle(&[]));

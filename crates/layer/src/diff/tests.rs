@@ -272,16 +272,16 @@ fn options_shift_ids_and_clamp_times() {
     });
     let map = vec![IdMapping { container_id: 0, host_id: 100_000, size: 65536 }];
     let ids = IdMaps { users: map.clone(), groups: map };
-    let (_, archive) = diffed(&dir, &Options { ids, latest: Some(500), root: true }).unwrap();
+    let (_, archive) = diffed(&dir, &Options { ids, latest: Some(500), name: Some(b".".to_vec()) }).unwrap();
     let entries = entries(&archive);
     let seen: Vec<_> = entries.iter().map(|entry| (&entry.path[..], entry.uid, entry.mtime)).collect();
     assert_eq!(
         seen,
         [
             (&b"./"[..], 65534, (500, 0)),
-            (b"nobody", 65534, (500, 0)),
-            (b"root", 0, (5, 250_000_000)),
-            (b"user", 1000, (500, 0)),
+            (b"./nobody", 65534, (500, 0)),
+            (b"./root", 0, (5, 250_000_000)),
+            (b"./user", 1000, (500, 0)),
         ]
     );
     assert_eq!(entries[2].xattrs, [(b"security.capability".to_vec(), CAPABILITY.to_vec())]);
