@@ -65,7 +65,7 @@ pub(crate) fn lower_layers(engine: &Engine, image: &RecordImage) -> Result<Vec<P
         RecordImage::Host => Ok(vec![PathBuf::from("/")]),
         RecordImage::Stored { id, .. } => {
             let store = engine.store()?;
-            let mut layers = store.layers(&store.image(id)?);
+            let mut layers = store.mounted_layers(&store.image(id)?)?;
             layers.reverse();
             Ok(layers)
         }
@@ -81,7 +81,7 @@ pub(crate) fn hidden(engine: &Engine, image: &RecordImage) -> Vec<PathBuf> {
 pub(crate) fn init_layer_path(engine: &Engine, image: &RecordImage, lower: &[PathBuf]) -> PathBuf {
     let name = match image {
         RecordImage::Host => host::NAME.to_owned(),
-        // A snapshot is `snapshots/CHAIN/fs`: the chain names the whole stack.
+        // A snapshot is `snapshots/CHAIN/fs`, a flattened stack `stacks/CHAIN/fs`: the chain names the whole stack.
         RecordImage::Stored { .. } => {
             let chain = lower.first().and_then(|top| top.parent()).and_then(Path::file_name);
             chain.map_or_else(|| "empty".into(), |chain| chain.to_string_lossy().into_owned())

@@ -21,7 +21,6 @@ use oci::DiffId;
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, ioctl_ficlone, linkat, makedev, mknodat, openat, readlinkat, symlinkat,
 };
-use rustix::io::Errno;
 use stdx::{Context, Error, Result};
 
 use crate::lower::{self, Merged};
@@ -183,18 +182,9 @@ impl Unpacked {
         if self.opaque_root {
             self.hide_lower_roots(lowers)?;
         }
-        for (path, metadata) in self.tree.dirs.iter().rev() {
-            let metadata = match metadata {
-                Some(metadata) => metadata,
-                None => &lower_metadata(lowers, path).context(|| format!("cannot read lower {:?}", lossy(path)))?,
-            };
-            match self.tree.open_dir(path) {
-                Ok(dir) => self.applied.dropped_xattrs += metadata.put(dir, &lossy(path))?,
-                // A later entry took its place.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(errno) => return Err(errno).context(|| format!("cannot open directory {:?}", lossy(path))),
-            }
-        }
+        self.applied.dropped_xattrs += self.tree.finish_dirs(|path| {
+            lower_metadata(lowers, path).context(|| format!("cannot read lower {:?}", lossy(path)))
+        })?;
         Ok(self.applied)
     }
 
@@ -206,13 +196,12 @@ impl Unpacked {
             return Ok(());
         }
         let (target_dir, target_name) = split(target);
-        let merged = Merged::open(lowers, target_dir).context(message)?;
-        match merged.find(target_name).context(message)? {
+        match lower::find(lowers, target_dir, target_name).context(message)? {
             Some((dir, found)) if !is_directory(&found) => {
                 let size =
                     if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile { found.st_size } else { 0 };
                 self.applied.size += u64::try_from(size).unwrap_or(0);
-                self.copy_up(dir, target_name, &found, path).map_err(|e| Err::<(), _>(e).context(message).unwrap_err())
+                self.copy_up(&dir, target_name, &found, path).map_err(|e| Err::<(), _>(e).context(message).unwrap_err())
             }
             _ => Err(Error::corrupt(format!("{}: the target does not exist", message()))),
         }
@@ -228,14 +217,8 @@ impl Unpacked {
         match FileType::from_raw_mode(found.st_mode) {
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let mut source = File::from(openat(from, from_name, flags, Mode::empty()).context(message)?);
-                let mode = metadata.first_mode();
-                let mut copy = File::from(self.tree.make(&parent, path, |name| create_file(&parent, name, mode))?);
-                // Sharing the blocks is possible on some file systems only; the kernel then copies.
-                if ioctl_ficlone(&copy, &source).is_err() {
-                    std::io::copy(&mut source, &mut copy).context(message)?;
-                }
-                metadata.with_xattrs_of(&source).context(message)?.put(&copy, &text).map(|_| ())
+                let source = File::from(openat(from, from_name, flags, Mode::empty()).context(message)?);
+                copy_file(&mut self.tree, path, source, metadata)
             }
             FileType::Symlink => {
                 let target = readlinkat(from, from_name, Vec::new()).context(message)?;
@@ -260,12 +243,25 @@ impl Unpacked {
     }
 }
 
+/// A file of another layer in this tree, with all its attributes.
+pub(crate) fn copy_file(tree: &mut Tree, path: &[u8], mut source: File, metadata: Metadata) -> Result<()> {
+    let message = || format!("cannot copy {:?} from a lower layer", lossy(path));
+    let parent = tree.parent(path)?;
+    let mode = metadata.first_mode();
+    let mut copy = File::from(tree.make(&parent, path, |name| create_file(&parent, name, mode))?);
+    // Sharing the blocks is possible on some file systems only; the kernel then copies.
+    if ioctl_ficlone(&copy, &source).is_err() {
+        std::io::copy(&mut source, &mut copy).context(message)?;
+    }
+    metadata.with_xattrs_of(&source).context(message)?.put(&copy, &lossy(path)).map(|_| ())
+}
+
 /// What the layers below say about a directory this layer only implies.
 fn lower_metadata(lowers: &[BorrowedFd<'_>], path: &[u8]) -> rustix::io::Result<Metadata> {
     let (dir, name) = split(path);
-    match Merged::open(lowers, dir)?.find(name)? {
+    match lower::find(lowers, dir, name)? {
         Some((dir, found)) if is_directory(&found) => {
-            Metadata::of_stat(&found).with_xattrs_of(lower::open_dir(dir, name)?)
+            Metadata::of_stat(&found).with_xattrs_of(lower::open_dir(&dir, name)?)
         }
         _ => Ok(Metadata::of_implied_directory()),
     }

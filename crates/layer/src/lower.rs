@@ -68,6 +68,23 @@ impl Merged {
     }
 }
 
+/// What a path names in the layers, the topmost last, and the layer's directory it is in. Looks no deeper than it must: a
+/// stack may have hundreds of layers.
+pub(crate) fn find(lowers: &[BorrowedFd<'_>], dir: &[u8], name: &[u8]) -> io::Result<Option<(OwnedFd, Stat)>> {
+    for lower in lowers.iter().rev() {
+        match look(*lower, dir)? {
+            Look::Found(dir, opaque) => match stat(&dir, if name.is_empty() { b"." } else { name })? {
+                Some(found) => return Ok((!is_whiteout(&found)).then_some((dir, found))),
+                None if opaque => return Ok(None),
+                None => {}
+            },
+            Look::Below => {}
+            Look::Hidden => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
 pub(crate) fn open_dir(dir: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(dir, if name.is_empty() { b"." } else { name }, flags, Mode::empty())

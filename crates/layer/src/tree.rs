@@ -117,13 +117,48 @@ impl Tree {
         path: &[u8],
         create: impl Fn(&[u8]) -> io::Result<T>,
     ) -> Result<T> {
+        needs_root(self.try_make(parent, path, create)?, || format!("cannot create {:?}", lossy(path)))
+    }
+
+    /// The same for a `create` whose failure the caller knows what to do about.
+    pub(crate) fn try_make<T>(
+        &mut self,
+        parent: &OwnedFd,
+        path: &[u8],
+        create: impl Fn(&[u8]) -> io::Result<T>,
+    ) -> Result<io::Result<T>> {
         let name = split(path).1;
-        let mut result = create(name);
-        if matches!(result, Err(Errno::EXIST)) {
-            self.displace(parent, path)?;
-            result = create(name);
+        let result = create(name);
+        if !matches!(result, Err(Errno::EXIST)) {
+            return Ok(result);
         }
-        needs_root(result, || format!("cannot create {:?}", lossy(path)))
+        self.displace(parent, path)?;
+        Ok(create(name))
+    }
+
+    /// Removes what has this name, if anything has.
+    pub(crate) fn remove(&mut self, parent: &OwnedFd, path: &[u8]) -> Result<()> {
+        let found = stat(parent, split(path).1).context(|| format!("cannot look at {:?}", lossy(path)))?;
+        found.map_or(Ok(()), |_| self.displace(parent, path))
+    }
+
+    /// Gives every directory what it is to have, the innermost first; `implied` says so where no entry did. The number of
+    /// attributes left out.
+    pub(crate) fn finish_dirs(&self, implied: impl Fn(&[u8]) -> Result<Metadata>) -> Result<u64> {
+        let mut dropped = 0;
+        for (path, metadata) in self.dirs.iter().rev() {
+            let metadata = match metadata {
+                Some(metadata) => metadata,
+                None => &implied(path)?,
+            };
+            match self.open_dir(path) {
+                Ok(dir) => dropped += metadata.put(dir, &lossy(path))?,
+                // A later entry took its place.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(errno) => return Err(errno).context(|| format!("cannot open directory {:?}", lossy(path))),
+            }
+        }
+        Ok(dropped)
     }
 
     /// A mark that hides what the layers below have under this name.
@@ -143,11 +178,13 @@ impl Tree {
 
     /// Removes what has this name, a whole tree if need be.
     fn displace(&mut self, parent: &OwnedFd, path: &[u8]) -> Result<()> {
-        let below = [path, b"/"].concat();
-        self.dirs.retain(|dir, _| dir != path && !dir.starts_with(&below));
         let name = split(path).1;
         match unlinkat(parent, name, AtFlags::empty()) {
-            Err(Errno::ISDIR) => remove_tree_at(parent, name),
+            Err(Errno::ISDIR) => {
+                let below = [path, b"/"].concat();
+                self.dirs.retain(|dir, _| dir != path && !dir.starts_with(&below));
+                remove_tree_at(parent, name)
+            }
             result => result,
         }
         .context(|| format!("cannot replace {:?}", lossy(path)))

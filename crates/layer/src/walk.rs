@@ -143,7 +143,8 @@ impl Found {
         rustix::fs::open(self.proc_path(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map(File::from)
     }
 
-    fn open_dir(&self) -> io::Result<OwnedFd> {
+    /// Opens what was found to be a directory.
+    pub(crate) fn open_dir(&self) -> io::Result<OwnedFd> {
         openat(&self.handle, ".", DIRECTORY, Mode::empty())
     }
 }

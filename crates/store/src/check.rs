@@ -3,22 +3,19 @@
 //! A blob is hashed. A snapshot is written as the layer it is and compared: with its DiffId, which it has if it was made
 //! here, then with what its blob unpacks to.
 
+mod layers;
+
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::os::fd::AsFd;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 
-use layer::Limits;
-use layer::diff::Options;
-use oci::{BlobDigest, ChainId, DiffId, Digest, ImageId, Sha256};
-use stdx::{Context, Error, Kind, Result, id};
+use oci::{BlobDigest, ChainId, Digest, ImageId, Sha256};
+use stdx::{Context, Error, Kind, Result};
 
 use crate::gc::entries;
 use crate::names::Names;
-use crate::preparation::Preparation;
-use crate::snapshot::Meta;
 use crate::{Store, Usage};
 
 /// What a finding means.
@@ -69,6 +66,7 @@ impl Store {
             let names = self.names()?;
             let lost = self.check_blobs(repair, &mut findings)?;
             let broken = self.check_snapshots(repair, &mut findings)?;
+            self.check_stacks(repair, &mut findings)?;
             self.check_images(&names, &lost, &broken)
         };
         for (id, why) in &lost {
@@ -106,82 +104,6 @@ impl Store {
             });
         }
         Ok(broken)
-    }
-
-    /// The snapshots that are broken and stay so.
-    fn check_snapshots(&self, repair: bool, findings: &mut Vec<Finding>) -> Result<BTreeSet<ChainId>> {
-        let mut broken = BTreeSet::new();
-        for chain in self.snapshots()? {
-            let Err(error) = self.check_snapshot(&chain) else { continue };
-            // It may well be whole: nothing is taken away for that.
-            if error.kind() == Kind::NotFound {
-                findings.push(Finding::broken(format!("layer \"{chain}\" cannot be verified: {error}")));
-                continue;
-            }
-            let finding = Finding::broken(format!("layer \"{chain}\": {error}"));
-            findings.push(match repair.then(|| self.restore_snapshot(&chain)) {
-                Some(Ok(())) => finding.repaired("made again from its blob"),
-                _ => {
-                    broken.insert(chain);
-                    finding
-                }
-            });
-        }
-        Ok(broken)
-    }
-
-    fn check_snapshot(&self, chain: &ChainId) -> Result<()> {
-        let meta = self.meta_of(chain)?;
-        if ChainId::extend(meta.parent, meta.diff_id) != *chain {
-            return Err(Error::corrupt("its description is another layer's"));
-        }
-        let found = digest_of(&self.snapshot_fs(chain))?;
-        if found == meta.diff_id {
-            return Ok(());
-        }
-        if meta.blob.as_ref().is_some_and(|blob| !self.content().contains(&blob.digest)) {
-            return Err(Error::not_found("its blob is lost"));
-        }
-        if meta.blob.is_some() {
-            let (_snapshots, dir) = self.unpack_again(chain, &meta)?;
-            if found == digest_of(&dir.join("fs"))? {
-                return Ok(());
-            }
-        }
-        Err(Error::corrupt("its files were changed"))
-    }
-
-    /// What the blob of a layer unpacks to, in scratch.
-    fn unpack_again(&self, chain: &ChainId, meta: &Meta) -> Result<(Preparation<'_>, std::path::PathBuf)> {
-        let Some(blob) = &meta.blob else { return Err(Error::not_found(format!("layer \"{chain}\" has no blob"))) };
-        let mut snapshots = Preparation::new(self, self.ingest()?);
-        let mut below = Vec::new();
-        let mut parent = meta.parent;
-        while let Some(chain) = parent {
-            let meta = self.meta_of(&chain)?;
-            below.push(meta.diff_id);
-            parent = meta.parent;
-        }
-        below.reverse();
-        let mut stack = snapshots.existing(&below)?;
-        let reader = self.content().open(&blob.digest)?;
-        let diff_id = snapshots.push_new(&mut stack, reader, Some(blob.clone()), &Limits::default())?;
-        if diff_id != meta.diff_id {
-            return Err(Error::corrupt(format!("its blob holds \"{diff_id}\"")));
-        }
-        let dir = snapshots.last_dir().ok_or_else(|| Error::corrupt("nothing was unpacked"))?;
-        Ok((snapshots, dir))
-    }
-
-    /// Puts what the blob unpacks to in the place of a broken snapshot.
-    fn restore_snapshot(&self, chain: &ChainId) -> Result<()> {
-        let meta = self.meta_of(chain)?;
-        let (snapshots, dir) = self.unpack_again(chain, &meta)?;
-        let aside = snapshots.dir().join(id::random_hex(8));
-        let message = || format!("cannot replace layer \"{chain}\"");
-        let place = self.snapshot_dir(chain);
-        fs::rename(&place, &aside).context(message)?;
-        fs::rename(&dir, &place).context(message)
     }
 
     /// Images that something is missing of, and what.
@@ -241,6 +163,9 @@ impl Store {
         for chain in self.snapshots()?.iter().filter(|chain| !reached.chains.contains(chain)) {
             findings.push(Finding::garbage(format!("layer \"{chain}\" belongs to no image")));
         }
+        for chain in self.stacks()?.iter().filter(|chain| !reached.chains.contains(chain)) {
+            findings.push(Finding::garbage(format!("the flattened stack \"{chain}\" belongs to no image")));
+        }
         for entry in entries(&self.root().join("ingest"))? {
             // Locks hold nothing.
             let is_lock = entry.file_name() == "lock" || entry.file_name().to_string_lossy().starts_with("image-");
@@ -290,12 +215,6 @@ fn hash(path: &Path) -> Result<Digest> {
         }
         hash.update(&buffer[..read]);
     }
-}
-
-/// What a layer's directory is as a layer written here, its root's own attributes included.
-fn digest_of(dir: &Path) -> Result<DiffId> {
-    let root = File::open(dir).context(|| format!("cannot open {dir:?}"))?;
-    Ok(layer::diff(root.as_fd(), std::io::sink(), &Options::default())?.diff_id)
 }
 
 #[cfg(test)]

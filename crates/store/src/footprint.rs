@@ -25,7 +25,9 @@ impl Store {
             let blobs = self.blobs_of(id, record)?;
             let content = self.content();
             let snapshots = chains.iter().map(|chain| self.snapshot_dir(chain));
-            let paths = snapshots.chain(blobs.iter().map(|blob| content.path(blob))).collect();
+            // Measured in the order of their paths, so that what a tree shares with layers is counted as the layers'.
+            let stacks = chains.iter().map(|chain| self.stack_dir(chain)).filter(|stack| stack.exists());
+            let paths = snapshots.chain(stacks).chain(blobs.iter().map(|blob| content.path(blob))).collect();
             footprints.push(Footprint { id: *id, names: names.of(id), paths });
         }
         Ok(footprints)

@@ -1,6 +1,6 @@
 //! Garbage: what no image reaches, and what crashed operations left. By reachability, never by age.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -37,6 +37,7 @@ impl Store {
         })?;
         let reached = self.reached(&names)?;
         let mut freed = Freed::default();
+        self.sweep_stacks(&reached)?;
         self.sweep_snapshots(&reached, &mut freed)?;
         self.sweep_blobs(&reached, &mut freed)?;
         self.sweep_scratch()?;
@@ -83,22 +84,38 @@ impl Store {
     fn sweep_snapshots(&self, reached: &Reached, freed: &mut Freed) -> Result<()> {
         let unreached = self.snapshots()?.into_iter().filter(|chain| !reached.chains.contains(chain));
         // One that cannot be read goes all the same.
-        let mut garbage: Vec<_> =
+        let mut garbage: BTreeMap<ChainId, Option<Meta>> =
             unreached.map(|chain| (chain, self.snapshot_meta(&chain).unwrap_or_default())).collect();
+        let mut children: BTreeMap<ChainId, usize> = BTreeMap::new();
+        for parent in garbage.values().filter_map(parent_of) {
+            *children.entry(parent).or_default() += 1;
+        }
         // Those on top go first: a crash must not leave a snapshot without the ones below it.
-        while let Some(at) =
-            garbage.iter().position(|(chain, _)| !garbage.iter().any(|(_, m)| is_parent(chain, m.as_ref())))
-        {
-            let (chain, meta) = garbage.swap_remove(at);
-            // Out of sight at once, then piece by piece.
-            let scratch = self.root().join("ingest").join(id::random_hex(8));
-            fs::rename(self.snapshot_dir(&chain), &scratch)
-                .context(|| format!("cannot remove snapshot \"{chain}\""))?;
-            remove_tree(&scratch)?;
+        let mut tops: Vec<ChainId> = garbage.keys().filter(|chain| !children.contains_key(chain)).copied().collect();
+        while let Some(chain) = tops.pop() {
+            let meta = garbage.remove(&chain).flatten();
+            self.take_away(&self.snapshot_dir(&chain))?;
+            if let Some(parent) = parent_of(&meta) {
+                let left = children.entry(parent).or_default();
+                *left = left.saturating_sub(1);
+                tops.extend(Some(parent).filter(|parent| *left == 0 && garbage.contains_key(parent)));
+            }
             freed.layers.push(chain);
             freed.bytes += meta.map_or(0, |meta| meta.size);
         }
         Ok(())
+    }
+
+    fn sweep_stacks(&self, reached: &Reached) -> Result<()> {
+        let mut unreached = self.stacks()?.into_iter().filter(|chain| !reached.chains.contains(chain));
+        unreached.try_for_each(|chain| self.take_away(&self.stack_dir(&chain)))
+    }
+
+    /// Out of sight at once, then piece by piece.
+    fn take_away(&self, dir: &Path) -> Result<()> {
+        let scratch = self.root().join("ingest").join(id::random_hex(8));
+        fs::rename(dir, &scratch).context(|| format!("cannot remove {dir:?}"))?;
+        remove_tree(&scratch)
     }
 
     fn sweep_blobs(&self, reached: &Reached, freed: &mut Freed) -> Result<()> {
@@ -139,8 +156,8 @@ pub(crate) struct Reached {
     pub(crate) chains: BTreeSet<ChainId>,
 }
 
-fn is_parent(chain: &ChainId, other: Option<&Meta>) -> bool {
-    other.is_some_and(|meta| meta.parent == Some(*chain))
+fn parent_of(meta: &Option<Meta>) -> Option<ChainId> {
+    meta.as_ref()?.parent
 }
 
 /// A directory's entries; none if it is not there.

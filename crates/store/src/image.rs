@@ -65,7 +65,8 @@ impl Store {
         }
     }
 
-    /// The overlay lower directories of an image, bottom first. Nothing is read: they are there while the image is.
+    /// The directories of an image's layers, bottom first. Nothing is read: they are there while the image is. To be
+    /// mounted, they may be too many: see [`mounted_layers`](Self::mounted_layers).
     pub fn layers(&self, image: &Image) -> Vec<PathBuf> {
         ChainId::stack(image.diff_ids()).iter().map(|chain| self.snapshot_fs(chain)).collect()
     }

@@ -10,6 +10,7 @@
 //!   ingest/PID-HEX/             an operation's scratch, locked (flock) while that operation lives
 //!   snapshots/HEX/fs/           the layer with this ChainId, in overlayfs form, settled upon the layers below it
 //!   snapshots/HEX/meta.json     its parent, DiffId, sizes and blob
+//!   stacks/HEX/fs/              the whole stack with this ChainId as one tree, for deep images
 //!   images/lock                 held exclusively while the names change
 //!   images/NAMES.json           name → image id, and what is known of each image
 //! ```
@@ -24,6 +25,7 @@ mod archive;
 mod check;
 mod commit;
 mod content;
+mod flatten;
 mod footprint;
 mod gc;
 mod image;

@@ -4,14 +4,14 @@
 //! snapshot remembers it, so the same layer has the same digest wherever it is pushed.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
+use std::path::Path;
 
 use layer::Compression;
 use layer::diff::Options;
 use oci::descriptor::media_type;
 use oci::{BlobDigest, ChainId, Descriptor, Digest, Manifest, Reference};
-use stdx::atomic_write::{Durability, atomic_write};
 use stdx::{Context, Error, Result};
 
 use crate::content::{HashingWriter, Written};
@@ -27,6 +27,8 @@ pub struct Packed {
     /// The manifest's bytes.
     pub bytes: Vec<u8>,
     pub manifest: Manifest,
+    /// Whether it was made now: blobs that it stands in for are garbage from then on.
+    pub is_new: bool,
 }
 
 impl Store {
@@ -40,12 +42,9 @@ impl Store {
         if image.artifact.is_some() {
             return Err(Error::corrupt(format!("artifact \"{}\" has lost a blob", image.id)));
         }
-        let mut layers = Vec::new();
-        for (at, chain) in ChainId::stack(image.diff_ids()).iter().enumerate() {
-            on_layer(at);
-            let blob = self.packed_layer(chain)?;
-            layers.push(Descriptor::new(oci_layer(&blob.media_type), blob.digest, blob.size));
-        }
+        let blobs = self.packed_layers(&ChainId::stack(image.diff_ids()), on_layer)?;
+        let layer = |blob: Descriptor| Descriptor::new(oci_layer(&blob.media_type), blob.digest, blob.size);
+        let layers = blobs.into_iter().map(layer).collect();
         let config_size = self.content().size(&image.id.blob())?;
         let manifest = Manifest {
             schema_version: 2,
@@ -66,7 +65,7 @@ impl Store {
             Ok(())
         })?;
         let descriptor = Descriptor::new(media_type::OCI_MANIFEST, digest, bytes.len() as u64);
-        Ok(Packed { descriptor, bytes, manifest })
+        Ok(Packed { descriptor, bytes, manifest, is_new: true })
     }
 
     /// The manifest that the image came with or was pushed with, if all that it names is here.
@@ -82,24 +81,53 @@ impl Store {
         let is_whole = manifest.layers.iter().all(|layer| content.contains(&layer.digest));
         let kind = manifest.media_type.clone().unwrap_or_else(|| media_type::OCI_MANIFEST.to_owned());
         let descriptor = Descriptor::new(&kind, digest, bytes.len() as u64);
-        Ok(is_whole.then_some(Packed { descriptor, bytes, manifest }))
+        Ok(is_whole.then_some(Packed { descriptor, bytes, manifest, is_new: false }))
     }
 
-    /// The blob of a layer, compressed: the one it came in, or one that is made now.
-    pub fn packed_layer(&self, chain: &ChainId) -> Result<Descriptor> {
-        let meta = self.meta_of(chain)?;
-        let blob = meta.blob.clone().filter(|blob| self.content().contains(&blob.digest));
-        match blob {
-            Some(blob) if is_compressed(&blob.media_type) => Ok(blob),
-            blob => self.pack_layer(chain, meta, blob.as_ref()),
-        }
-    }
-
-    fn pack_layer(&self, chain: &ChainId, meta: Meta, blob: Option<&Descriptor>) -> Result<Descriptor> {
+    /// The compressed blobs of layers: those they came in, or ones that are made now. All that is made is flushed at once,
+    /// which for a deep image is much less than one by one.
+    fn packed_layers(&self, chains: &[ChainId], on_layer: &mut dyn FnMut(usize)) -> Result<Vec<Descriptor>> {
         let ingest = self.ingest()?;
-        let path = ingest.path().join("layer");
+        let mut blobs = Vec::new();
+        let mut made = Vec::new();
+        for (at, chain) in chains.iter().enumerate() {
+            on_layer(at);
+            let meta = self.meta_of(chain)?;
+            let blob = meta.blob.clone().filter(|blob| self.content().contains(&blob.digest));
+            blobs.push(match blob {
+                Some(blob) if is_compressed(&blob.media_type) => blob,
+                blob => {
+                    let path = ingest.path().join(format!("layer-{at}"));
+                    let packed = self.write_blob(chain, &meta, blob.as_ref(), &path)?;
+                    made.push((chain, Meta { blob: Some(packed.clone()), ..meta }, path));
+                    packed
+                }
+            });
+        }
+        if made.is_empty() {
+            return Ok(blobs);
+        }
+        for (_, meta, path) in &made {
+            let new = path.with_extension("json");
+            fs::write(&new, meta.to_json()?).context(|| format!("cannot write {new:?}"))?;
+        }
+        ingest.sync()?;
+        for (_, meta, path) in &made {
+            meta.blob.as_ref().map_or(Ok(()), |blob| self.content().adopt(path, &blob.digest))?;
+        }
+        self.content().sync()?;
+        // After a power loss a description is the old one or the new one; both are true.
+        for (chain, _, path) in &made {
+            let place = self.snapshot_dir(chain).join("meta.json");
+            fs::rename(path.with_extension("json"), &place).context(|| format!("cannot write {place:?}"))?;
+        }
+        Ok(blobs)
+    }
+
+    /// Writes the compressed blob of a layer into scratch.
+    fn write_blob(&self, chain: &ChainId, meta: &Meta, blob: Option<&Descriptor>, path: &Path) -> Result<Descriptor> {
         let message = || format!("cannot pack layer \"{}\"", meta.diff_id);
-        let writer = HashingWriter::new(File::create(&path).context(message)?);
+        let writer = HashingWriter::new(File::create(path).context(message)?);
         let mut packer = HashingWriter::new(layer::compress(writer, Compression::Gzip)?);
         self.write_tar(chain, blob, &mut packer)?;
         let (packer, tar) = packer.finish();
@@ -107,14 +135,8 @@ impl Store {
             let message = format!("layer \"{}\" is \"{}\" now: it was changed on disk", meta.diff_id, tar.digest);
             return Err(Error::corrupt(message).hint("see \"tare system check\""));
         }
-        let (file, Written { digest, size }) = packer.finish().context(message)?.finish();
-        file.sync_all().context(message)?;
-        let blob = Descriptor::new(media_type::OCI_LAYER_GZIP, BlobDigest::new(digest), size);
-        self.content().adopt(&path, &blob.digest)?;
-        self.content().sync()?;
-        let meta = Meta { blob: Some(blob.clone()), ..meta };
-        atomic_write(&self.snapshot_dir(chain).join("meta.json"), &meta.to_json()?, Durability::Synced)?;
-        Ok(blob)
+        let (_, Written { digest, size }) = packer.finish().context(message)?.finish();
+        Ok(Descriptor::new(media_type::OCI_LAYER_GZIP, BlobDigest::new(digest), size))
     }
 
     /// Writes the uncompressed archive of a layer: what its blob holds, or the snapshot read again.

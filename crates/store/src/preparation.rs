@@ -13,6 +13,7 @@ use std::thread;
 use layer::{Limits, Unpacked};
 use oci::{BlobDigest, ChainId, Descriptor, DiffId};
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stdx::atomic_write::sync_dir;
 use stdx::{Context, Error, Kind, Result};
 
@@ -97,6 +98,7 @@ impl<'a> Preparation<'a> {
         watch: &Watch<'_>,
     ) -> Result<Stack> {
         let missing = self.missing(diff_ids)?.len();
+        let _files = OpenFiles::at_least(diff_ids.len() as u64 + OTHER_FILES);
         let first = self.dirs;
         self.dirs += diff_ids.len();
         let scratch = self.ingest.path().to_owned();
@@ -266,12 +268,44 @@ impl Loose {
 }
 
 impl Stack {
-    fn push(&mut self, fs: &Path, chain: ChainId, size: u64) -> Result<()> {
+    /// Takes all but the lowest away; `chain` is what is left.
+    pub(crate) fn truncate(&mut self, count: usize, chain: Option<ChainId>) {
+        self.lowers.truncate(count);
+        self.chain = chain;
+    }
+
+    pub(crate) fn push(&mut self, fs: &Path, chain: ChainId, size: u64) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         self.lowers.push(openat(CWD, fs, flags, Mode::empty()).context(|| format!("cannot open snapshot {fs:?}"))?);
         self.chain = Some(chain);
         self.size += size;
         Ok(())
+    }
+}
+
+/// Every layer of a stack is kept open: a deep one needs more files than a process usually may have. Put back in the end,
+/// since whatever this process starts inherits the limit.
+struct OpenFiles(Option<Rlimit>);
+
+/// Files that are open besides the layers.
+const OTHER_FILES: u64 = 256;
+
+impl OpenFiles {
+    fn at_least(wanted: u64) -> Self {
+        let before = getrlimit(Resource::Nofile);
+        let current = before.current.unwrap_or(u64::MAX);
+        let more = Rlimit { current: Some(wanted.min(before.maximum.unwrap_or(u64::MAX))), ..before };
+        // Without it, opening a file tells what is wrong.
+        let is_raised = wanted > current && setrlimit(Resource::Nofile, more).is_ok();
+        Self(is_raised.then_some(before))
+    }
+}
+
+impl Drop for OpenFiles {
+    fn drop(&mut self) {
+        if let Some(before) = self.0.take() {
+            let _ = setrlimit(Resource::Nofile, before);
+        }
     }
 }
 

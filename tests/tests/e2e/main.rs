@@ -6,6 +6,7 @@ mod artifacts;
 mod commit;
 mod cp;
 mod credentials;
+mod deep_images;
 mod distributions;
 mod exec;
 mod exit_codes;

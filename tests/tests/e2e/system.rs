@@ -11,13 +11,13 @@ use e2e::registry::Plain;
 use e2e::{Archive, Outcome, Tare};
 use serde_json::Value;
 
-fn du(tare: &Tare) -> u64 {
+pub(crate) fn du(tare: &Tare) -> u64 {
     let text = Outcome::of(Command::new("du").args(["-s", "--block-size=1"]).arg(tare.root())).ok();
     text.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 /// Size and reclaimable bytes of every part.
-fn df(tare: &Tare) -> Vec<(String, u64, u64)> {
+pub(crate) fn df(tare: &Tare) -> Vec<(String, u64, u64)> {
     let text = tare.tare(["system", "df", "--format", "json"]).ok();
     let part = |line: &str| {
         let value: Value = serde_json::from_str(line).unwrap();

@@ -57,7 +57,7 @@ struct Upload<'a> {
 /// Pushes the image that has this name, under this name.
 pub fn push(engine: &Engine, name: &Reference, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<Pushed> {
     let store = engine.store()?;
-    let _hold = store.hold()?;
+    let hold = store.hold()?;
     let name = name.clone().or_latest();
     let Some(tag) = name.tag().filter(|_| name.digest().is_none()) else {
         return Err(Error::invalid(format!("cannot push \"{}\": a digest is no name", name.familiar())));
@@ -78,6 +78,10 @@ pub fn push(engine: &Engine, name: &Reference, on_event: &(dyn Fn(Event<'_>) + S
     upload.send(&packed.manifest.config, &mut |_| {})?;
     let digest = upload.repository.push_manifest(Which::Tag(tag), &packed.descriptor.media_type, &packed.bytes)?;
     store.add_digest(&image, &name.at(digest))?;
+    if packed.is_new {
+        drop(hold);
+        super::collect(engine)?;
+    }
     Ok(Pushed { digest, size: packed.descriptor.size })
 }
 

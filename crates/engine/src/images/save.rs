@@ -19,7 +19,7 @@ pub fn save(
     writer: impl Write,
 ) -> Result<()> {
     let store = engine.store()?;
-    let _hold = store.hold()?;
+    let hold = store.hold()?;
     let mut images: Vec<(Image, Vec<Reference>)> = Vec::new();
     for text in texts {
         for (image, name) in find(engine, text)? {
@@ -31,7 +31,11 @@ pub fn save(
             }
         }
     }
-    store.save(&images, format, writer)
+    let saved = store.save(&images, format, writer);
+    drop(hold);
+    // Blobs that were made for it stand in for others.
+    let collected = if format == ArchiveFormat::Oci { super::collect(engine) } else { Ok(()) };
+    saved.and(collected)
 }
 
 fn find(engine: &Engine, text: &str) -> Result<Vec<(Image, Option<Reference>)>> {

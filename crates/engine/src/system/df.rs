@@ -115,7 +115,7 @@ pub fn df(engine: &Engine) -> Result<Report> {
         container_sizes.push(own + logs);
     }
     let root = &engine.dirs().root;
-    for dir in ["content/sha256", "content/partial", "snapshots", "ingest"] {
+    for dir in ["content/sha256", "content/partial", "snapshots", "stacks", "ingest"] {
         for entry in entries(&root.join(dir))? {
             room(Part::Orphans, measure.tree(&entry.path())?, true);
         }

@@ -1,5 +1,7 @@
+use std::fs::{self, File};
 use std::os::fd::AsFd;
 
+use layer::diff::Options;
 use oci::image_config::History;
 use oci::{ImageConfig, Reference};
 
