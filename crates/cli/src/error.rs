@@ -35,6 +35,11 @@ impl Failure {
         Self { code: self.code.or(Some(code)), ..self }
     }
 
+    /// The same failure with this exit code.
+    pub(crate) fn with_code(self, code: i32) -> Self {
+        Self { code: Some(code), ..self }
+    }
+
     /// The sentence.
     pub(crate) fn message(&self) -> Option<&str> {
         self.message.as_deref()

@@ -104,8 +104,9 @@ pub struct Hook {
     /// The whole argument vector, its first entry included.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<String>,
+    /// `None`: the runtime's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<Vec<String>>,
     /// In seconds; must be greater than zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<i64>,

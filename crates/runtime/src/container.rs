@@ -23,6 +23,7 @@ use stdx::{Context, Error, Kind, Result};
 
 use crate::cgroup::{self, Cgroup};
 use crate::create::{CreateError, start_at};
+use crate::hooks;
 use crate::listener::Filtered;
 use crate::resctrl::Class;
 
@@ -250,8 +251,8 @@ impl Container {
         self.cgroup()?.update(resources)
     }
 
-    /// Removes a stopped container; with `force` any, which is killed first.
-    pub fn delete(&self, force: bool) -> Result<()> {
+    /// Removes a stopped container; with `force` any, which is killed first. Gives warnings.
+    pub fn delete(&self, force: bool) -> Result<Vec<String>> {
         let status = self.status();
         if status != Status::Stopped {
             if !force && status != Status::Created {
@@ -266,8 +267,10 @@ impl Container {
         if let Some(class) = self.class()? {
             class.remove()?;
         }
-        self.run_poststop_hooks();
-        fs::remove_dir_all(&self.dir).context(|| format!("cannot remove {:?}", self.dir))
+        let hooks = self.config.hooks.iter().flat_map(|hooks| &hooks.poststop).cloned().collect::<Vec<_>>();
+        let warnings = hooks::run_all(&hooks, &self.state()).iter().map(ToString::to_string).collect();
+        fs::remove_dir_all(&self.dir).context(|| format!("cannot remove {:?}", self.dir))?;
+        Ok(warnings)
     }
 
     fn kill_and_wait(&self) -> Result<()> {
@@ -286,16 +289,13 @@ impl Container {
         }
     }
 
-    fn run_poststop_hooks(&self) {
-        let Some(hooks) = &self.config.hooks else { return };
-        // The specification: what fails here is logged at most, and the removal goes on.
-        let _ = crate::hooks::run(&hooks.poststop, &self.state());
-    }
-
-    /// Runs the hooks that follow a start.
+    /// Runs the hooks that follow a start. If one fails, the container is stopped (runtime.md, "Lifecycle", 9).
     pub fn run_poststart_hooks(&self) -> Result<()> {
         let Some(hooks) = &self.config.hooks else { return Ok(()) };
-        crate::hooks::run(&hooks.poststart, &self.state())
+        hooks::run(&hooks.poststart, &self.state()).inspect_err(|_| {
+            // The error that led here is the one to report.
+            let _ = self.kill_and_wait();
+        })
     }
 }
 

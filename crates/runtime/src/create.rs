@@ -22,7 +22,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use oci::runtime_spec::{Device, Hook, Hooks, Linux, Process, Spec, State};
+use oci::runtime_spec::{Device, Hook, Hooks, Linux, NamespaceType, Process, Spec, State};
 use stdx::{Context, Error, Kind, Result};
 use sys::clone::{Cloned, clone3};
 use sys::mount::Mount;
@@ -33,7 +33,7 @@ use crate::listener::Filtered;
 use crate::mounts::Planned;
 use crate::namespaces;
 use crate::sync::{Channel, Failure, FailureKind, FromInit, ToInit};
-use crate::{devices, hooks, init, labels, mounts, net_devices, rootfs, seccomp, userns};
+use crate::{devices, hooks, init, labels, mounts, net_devices, rootfs, seccomp, sysctl, userns};
 
 /// What to create.
 pub struct Config<'a> {
@@ -329,7 +329,9 @@ fn decide<'a>(config: &'a Config<'a>) -> Result<Plan<'a>> {
     labels::check_process(process)?;
     labels::check_mounts(linux)?;
     let namespaces = namespaces::Plan::new(linux)?;
-    net_devices::check(&linux.net_devices, namespaces.own_network())?;
+    net_devices::check(&linux.net_devices, namespaces.owns(NamespaceType::Network))?;
+    sysctl::check(&linux.sysctl, &namespaces)?;
+    check_names(config.spec, &namespaces)?;
     let mut mounts: Vec<Planned> =
         config.spec.mounts.iter().map(|mount| mounts::plan(mount, config.bundle, linux)).collect::<Result<_>>()?;
     let own_dev =
@@ -353,6 +355,17 @@ fn decide<'a>(config: &'a Config<'a>) -> Result<Plan<'a>> {
     }
     let readonly = config.spec.root.as_ref().is_some_and(|root| root.readonly);
     Ok(Plan { config, process, linux, namespaces, mounts, devices, readonly, filter })
+}
+
+/// A name is set in the UTS namespace that init is in.
+fn check_names(spec: &Spec, namespaces: &namespaces::Plan) -> Result<()> {
+    let named = [("hostname", &spec.hostname), ("domainname", &spec.domainname)];
+    match named.iter().find(|(_, name)| name.as_ref().is_some_and(|name| !name.is_empty())) {
+        Some((what, _)) if !namespaces.owns(NamespaceType::Uts) => {
+            Err(Error::invalid(format!("the configuration's {what} needs a UTS namespace of the container's own")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Less than the creator's own score needs a capability that a sandboxed engine lacks: then it stays, with a warning.
@@ -387,10 +400,10 @@ fn died(pidfd: std::os::fd::BorrowedFd<'_>, cgroup: &dyn Cgroup) -> Error {
     Error::new(Kind::Internal, format!("cannot start the container: its init ended early ({how})"))
 }
 
-/// Takes back what a failed `create` has made.
-struct Undo<'a> {
-    cgroup: Option<&'a dyn Cgroup>,
-    pidfd: Option<OwnedFd>,
+/// Takes back what a failed `create`, or `exec`, has made.
+pub(crate) struct Undo<'a> {
+    pub(crate) cgroup: Option<&'a dyn Cgroup>,
+    pub(crate) pidfd: Option<OwnedFd>,
 }
 
 impl Drop for Undo<'_> {

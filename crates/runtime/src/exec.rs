@@ -20,7 +20,7 @@ use sys::namespace::{self, flag};
 use sys::pty::Pty;
 
 use crate::cgroup::{Cgroup, Entrance, Subgroups};
-use crate::create::{CreateError, Stdio};
+use crate::create::{CreateError, Stdio, Undo};
 use crate::launch::Launch;
 use crate::listener::Filtered;
 use crate::seccomp::Program;
@@ -117,6 +117,9 @@ pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(child_channel);
+    let what = || "cannot hold the new process".to_owned();
+    // One that failed is buried here: nobody else may, and its zombie would keep the container's pid namespace from ending.
+    let mut undo = Undo { cgroup: None, pidfd: Some(pidfd.try_clone().context(what)?) };
     let mut executed = Executed { pid, pidfd, terminal: None, warnings: Vec::new() };
     loop {
         match channel.receive_from_init()? {
@@ -131,7 +134,10 @@ pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
             Some(FromInit::Mounted | FromInit::Cloned(_)) => {
                 return Err(Error::new(Kind::Internal, "a process mounted something").into());
             }
-            None => return Ok(executed),
+            None => {
+                undo.pidfd = None;
+                return Ok(executed);
+            }
         }
     }
 }

@@ -13,11 +13,17 @@ use stdx::{Context, Error, Kind, Result};
 
 /// Runs `hooks` one after the other; the first that fails ends it.
 pub(crate) fn run(hooks: &[Hook], state: &State) -> Result<()> {
-    if hooks.is_empty() {
-        return Ok(());
-    }
+    hooks.iter().try_for_each(|hook| run_named(hook, state))
+}
+
+/// Runs every one of `hooks`, whatever becomes of the others; gives what went wrong.
+pub(crate) fn run_all(hooks: &[Hook], state: &State) -> Vec<Error> {
+    hooks.iter().filter_map(|hook| run_named(hook, state).err()).collect()
+}
+
+fn run_named(hook: &Hook, state: &State) -> Result<()> {
     let state = serde_json::to_vec(state).context(|| "cannot write the container's state".into())?;
-    hooks.iter().try_for_each(|hook| run_one(hook, &state).context(|| format!("hook \"{}\" failed", hook.path)))
+    run_one(hook, &state).context(|| format!("hook \"{}\" failed", hook.path))
 }
 
 fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
@@ -25,7 +31,9 @@ fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
     if let Some((name, args)) = hook.args.split_first() {
         command.arg0(name).args(args);
     }
-    command.env_clear().envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    if let Some(env) = &hook.env {
+        command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));
+    }
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.context(|| "cannot execute it".into())?;
     if let Some(mut stdin) = child.stdin.take() {

@@ -9,7 +9,6 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use stdx::{Context, Error, Kind, Result};
 use sys::clone::{Cloned, clone_sibling};
-use sys::proc::Procfs;
 use sys::pty::Pty;
 use sys::root::Root;
 use sys::{mount, namespace};
@@ -18,7 +17,7 @@ use crate::cgroup::Entrance;
 use crate::create::{Plan, Stdio};
 use crate::mounts::Mounter;
 use crate::sync::{Channel, Failure, FromInit, ToInit};
-use crate::{devices, keyring, masks, rootfs, scheduling};
+use crate::{devices, keyring, masks, rootfs, scheduling, sysctl};
 
 /// Runs init to its end.
 pub(crate) fn run(plan: &Plan<'_>, entrance: &Entrance, mut channel: Channel) -> ! {
@@ -152,7 +151,7 @@ fn build_root(plan: &Plan<'_>, attached: &OwnedFd, trees: VecDeque<OwnedFd>) -> 
         Stdio::Files(_) => None,
     };
     make_cwd(&root, &plan.process.cwd)?;
-    set_sysctls(plan)?;
+    sysctl::set(&plan.linux.sysctl)?;
     masks::make_readonly(&root, &plan.linux.readonly_paths)?;
     masks::mask(&root, &plan.linux.masked_paths)?;
     if plan.readonly {
@@ -187,38 +186,6 @@ fn make_cwd(root: &Root, cwd: &str) -> Result<()> {
         Ok(_) | Err(sys::Errno::ACCESS | sys::Errno::PERM | sys::Errno::ROFS) => Ok(()),
         Err(errno) => Err(errno).context(|| format!("cannot make working directory \"{cwd}\"")),
     }
-}
-
-/// Kernel parameters, through a procfs nobody else has touched, and before `/proc/sys` is made read-only.
-fn set_sysctls(plan: &Plan<'_>) -> Result<()> {
-    if plan.linux.sysctl.is_empty() {
-        return Ok(());
-    }
-    let procfs = mount::Filesystem::open("proc").and_then(|filesystem| filesystem.mount(0)).and_then(Procfs::from_fd);
-    let procfs = procfs.context(|| "cannot mount a private procfs".into())?;
-    for (name, value) in &plan.linux.sysctl {
-        // A dot separates, and a slash stands for a dot inside a name, or the other way round if a slash comes first.
-        let path: String = match (name.find('/'), name.find('.')) {
-            (Some(slash), Some(dot)) if dot < slash => name
-                .chars()
-                .map(|c| {
-                    if c == '.' {
-                        '/'
-                    } else if c == '/' {
-                        '.'
-                    } else {
-                        c
-                    }
-                })
-                .collect(),
-            (None, _) => name.replace('.', "/"),
-            _ => name.clone(),
-        };
-        procfs
-            .write(&format!("sys/{path}"), value)
-            .context(|| format!("cannot set kernel parameter \"{name}\" to \"{value}\""))?;
-    }
-    Ok(())
 }
 
 fn set_names(plan: &Plan<'_>) -> Result<()> {

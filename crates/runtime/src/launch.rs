@@ -72,7 +72,7 @@ impl Launch<'_> {
         let root = Root::new(root.context(|| "cannot open the root".into())?);
         let identity = self.find_user(&root)?;
         self.own_streams(&identity);
-        let mut env = self.process.env.clone();
+        let mut env = process::environment(&self.process.env);
         if !env.iter().any(|entry| entry.starts_with("HOME=")) {
             env.push(format!("HOME={}", identity.home));
         }
@@ -123,6 +123,9 @@ impl Launch<'_> {
     pub(crate) fn become_program(&self, found: &Found, channel: &Channel) -> std::result::Result<Infallible, Failure> {
         let process = self.process;
         labels::apply(process)?;
+        // Before the filter, which may allow no more than the program itself needs.
+        sys::signal::reset();
+        sys::fds::close_on_exec_from(3 + self.preserve_fds as i32).context(|| "cannot close the descriptors".into())?;
         if process.no_new_privileges {
             rustix::thread::set_no_new_privs(true).context(|| "cannot give up new privileges".into())?;
         }
@@ -145,8 +148,6 @@ impl Launch<'_> {
         if process.no_new_privileges {
             self.load_filter(channel)?;
         }
-        sys::signal::reset();
-        sys::fds::close_on_exec_from(3 + self.preserve_fds as i32).context(|| "cannot close the descriptors".into())?;
         process::execute(&found.path, process, &found.env)
     }
 

@@ -30,6 +30,7 @@ mod resctrl;
 mod rootfs;
 mod scheduling;
 mod sync;
+mod sysctl;
 mod users;
 
 pub use create::{Config, Created, Stdio, create};

@@ -59,7 +59,9 @@ pub(crate) fn plan(mount: &SpecMount, bundle: &Path, linux: &Linux) -> Result<Pl
     let source = if options.remount {
         Source::Present
     } else if let Some(recursive) = options.bind {
-        if let Some((key, _)) = options.data.first() {
+        // A filesystem's `size=1k` means nothing to a bind, and as in mount(8) nobody reads it; a word without a value
+        // would be a flag that we do not know.
+        if let Some((key, _)) = options.data.iter().find(|(_, value)| value.is_none()) {
             return Err(Error::invalid(format!(
                 "invalid option \"{key}\" of the bind mount on {:?}",
                 mount.destination

@@ -113,9 +113,11 @@ impl Plan {
         }
     }
 
-    /// Whether the network namespace is the container's own, new or joined.
-    pub(crate) fn own_network(&self) -> bool {
-        self.new_network() || self.init_joins.iter().any(|(_, kind)| *kind == NamespaceType::Network)
+    /// Whether the namespace that init is in is another than the host's. For those that init enters itself: network, ipc,
+    /// uts, mount.
+    pub(crate) fn owns(&self, kind: NamespaceType) -> bool {
+        let joined = |(fd, joined): &(OwnedFd, NamespaceType)| *joined == kind && !is_ours(fd, kind);
+        self.clone & clone_flag(kind) != 0 || self.init_joins.iter().any(joined)
     }
 
     /// Whether the network namespace is new, so that its loopback is down.
@@ -159,6 +161,20 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Whether a path that is to be joined leads to where we are: the container would share it with the host.
+fn is_ours(fd: &OwnedFd, kind: NamespaceType) -> bool {
+    let name = match kind {
+        NamespaceType::Network => "net",
+        NamespaceType::Ipc => "ipc",
+        NamespaceType::Uts => "uts",
+        _ => "mnt",
+    };
+    let own = rustix::fs::stat(format!("/proc/self/ns/{name}"));
+    let same = |a: rustix::fs::Stat, b: rustix::fs::Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
+    // What cannot be told apart is the host's.
+    own.is_ok_and(|own| rustix::fs::fstat(fd).is_ok_and(|joined| same(own, joined)))
 }
 
 fn enter(fd: &OwnedFd, kind: NamespaceType) -> Result<()> {

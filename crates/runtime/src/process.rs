@@ -1,5 +1,6 @@
 //! The program of a container: finding it, and becoming the user and the set of rights it runs with.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,15 @@ use crate::users::Identity;
 
 /// Where programs are looked for when the environment does not say.
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The environment of a configuration: of a name that is set twice, the last. Programs would find the first.
+pub(crate) fn environment(entries: &[String]) -> Vec<String> {
+    let mut names = HashSet::new();
+    let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
+    let mut kept: Vec<String> = entries.iter().rev().filter(|entry| names.insert(name(entry))).cloned().collect();
+    kept.reverse();
+    kept
+}
 
 /// Finds the program that `name` means, as a shell would: with a slash as it is, otherwise along `PATH`.
 pub(crate) fn find_program(name: &str, env: &[String]) -> std::result::Result<PathBuf, Failure> {
@@ -126,7 +136,7 @@ fn resource_of(kind: RlimitType) -> Resource {
 /// The order matters: the bounding set and the user change need capabilities that are given up afterwards, and the
 /// permitted set survives the user change only while the keep flag is set.
 pub(crate) fn set_credentials(process: &Process, identity: &Identity) -> Result<()> {
-    let sets = process.capabilities.as_ref().map_or(Ok(Sets::default()), capability_sets)?;
+    let sets = process.capabilities.as_ref().map_or_else(Sets::default, capability_sets);
     caps::limit_bounding(sets.bounding).context(|| "cannot limit the capabilities".into())?;
     caps::keep_over_user_change(true).context(|| "cannot keep the capabilities".into())?;
     sys::process::set_groups(&identity.groups).context(|| format!("cannot set groups {:?}", identity.groups))?;
@@ -136,29 +146,40 @@ pub(crate) fn set_credentials(process: &Process, identity: &Identity) -> Result<
     caps::apply(&sets).context(|| "cannot set the capabilities".into())
 }
 
-/// The sets of the configuration, cut to what this process may pass on: a capability that the engine itself does not
-/// have cannot be given, and asking the kernel for it would fail the whole container.
-fn capability_sets(capabilities: &Capabilities) -> Result<Sets> {
+/// The sets of the configuration, cut to what this process may pass on: asking the kernel for more would fail the whole
+/// container, and the specification does not want that.
+fn capability_sets(capabilities: &Capabilities) -> Sets {
     let limit = caps::bounding();
-    let set = |names: &[String]| -> Result<Set> {
-        let mut set = Set::default();
-        for name in names {
-            let one = Set::of(name).ok_or_else(|| {
-                Error::new(Kind::Invalid, format!("unknown capability \"{name}\"")).hint("see capabilities(7)")
-            })?;
-            set = set.or(one);
-        }
-        Ok(set.and(limit))
-    };
-    let permitted = set(&capabilities.permitted)?;
-    let inheritable = set(&capabilities.inheritable)?;
-    Ok(Sets {
-        bounding: set(&capabilities.bounding)?,
-        effective: set(&capabilities.effective)?.and(permitted),
+    let known = |names: &[String]| names.iter().filter_map(|name| Set::of(name)).fold(Set::default(), Set::or);
+    let set = |names: &[String]| known(names).and(limit);
+    let permitted = set(&capabilities.permitted);
+    let inheritable = set(&capabilities.inheritable);
+    Sets {
+        bounding: set(&capabilities.bounding),
+        effective: set(&capabilities.effective).and(permitted),
         permitted,
         inheritable,
-        ambient: set(&capabilities.ambient)?.and(permitted).and(inheritable),
-    })
+        ambient: set(&capabilities.ambient).and(permitted).and(inheritable),
+    }
+}
+
+/// What [`set_credentials`] will not give, in words (config.md, "Linux Process", `capabilities`).
+pub(crate) fn capability_warnings(process: &Process) -> Vec<String> {
+    let Some(capabilities) = &process.capabilities else { return Vec::new() };
+    let limit = caps::bounding();
+    let mut names: Vec<&String> = [&capabilities.bounding, &capabilities.permitted, &capabilities.inheritable]
+        .into_iter()
+        .chain([&capabilities.effective, &capabilities.ambient])
+        .flatten()
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let refused = |name: &String| match Set::of(name) {
+        None => Some(format!("unknown capability \"{name}\" is not given")),
+        Some(set) if set.and(limit) == set => None,
+        Some(_) => Some(format!("capability {name} cannot be given: this process may not have it itself")),
+    };
+    names.into_iter().filter_map(refused).collect()
 }
 
 /// Executes the program. Returns only the failure.

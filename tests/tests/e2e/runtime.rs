@@ -3,6 +3,7 @@
 mod escapes;
 mod exec;
 mod features;
+mod hooks;
 mod keyring;
 mod kill;
 mod linux;

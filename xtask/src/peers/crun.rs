@@ -4,7 +4,7 @@
 //! between them and every column alike.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -20,26 +20,44 @@ pub(super) const PART: Part =
     Part { name: "crun", packages: &["gcc", "libc6-dev", "libseccomp-dev", "libcap-dev", "python3"], run };
 
 const RUNTIME: &str = include_str!("crun/runtime.sh");
-const FILE_LIMIT: Duration = Duration::from_secs(180);
+const LIBMOUNT: &str = include_str!("crun/libmount.py");
+const FILE_LIMIT: Duration = Duration::from_secs(60);
 const SUITE_LIMIT: Duration = Duration::from_secs(20 * 60);
 
 fn run(lane: &Lane, column: &Column) -> Result<Vec<Outcome>> {
     let tree = sources::fetch(&lane.dir, "crun")?;
     let init = build_init(&tree)?;
-    let scratch = lane.fresh("crun")?;
-    let runtime = scratch.join("runtime");
-    fs::write(&runtime, RUNTIME).context(|| format!("cannot write {runtime:?}"))?;
-    fs::set_permissions(&runtime, fs::Permissions::from_mode(0o755)).context(|| "cannot make it a program".into())?;
     let deadline = Deadline::after(SUITE_LIMIT);
     let mut outcomes = Vec::new();
     for file in files(&tree.join("tests"))? {
+        let scratch = scratch(lane, &tree)?;
         let mut command = Command::new("/usr/bin/python3");
         command.arg(tree.join("tests").join(&file)).current_dir(&scratch).env("PYTHONUNBUFFERED", "1");
-        command.env("OCI_RUNTIME", &runtime).env("INIT", &init).env("PROGRAM", &column.program);
+        command.env("PYTHONPATH", &scratch).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.env("OCI_RUNTIME", scratch.join("runtime")).env("INIT", &init).env("PROGRAM", &column.program);
         let said = confine::run(&command, deadline.grants(FILE_LIMIT))?;
+        thaw();
         outcomes.extend(of_file(&file, &said).into_iter().filter(|outcome| lane.wants(&outcome.test)));
     }
     Ok(outcomes)
+}
+
+/// Where a file's tests are run. Some name their program by a path from here.
+fn scratch(lane: &Lane, tree: &Path) -> Result<PathBuf> {
+    let dir = lane.fresh("crun")?;
+    let runtime = dir.join("runtime");
+    let what = || format!("cannot fill {dir:?}");
+    fs::write(&runtime, RUNTIME).context(what)?;
+    fs::set_permissions(&runtime, fs::Permissions::from_mode(0o755)).context(what)?;
+    fs::write(dir.join("libmount.py"), LIBMOUNT).context(what)?;
+    symlink(tree.join("tests"), dir.join("tests")).context(what)?;
+    Ok(dir)
+}
+
+/// A test freezes its container by a control group of this name. When it fails, not even SIGKILL ends what is in there.
+fn thaw() {
+    // Without the group there is nothing to do.
+    let _ = fs::write("/sys/fs/cgroup/freezer/frozen/freezer.state", "THAWED");
 }
 
 /// The tests of one file under the file's name; a file that stops early is a failed test of its own.

@@ -55,12 +55,11 @@ fn run(lane: &Lane, column: &Column) -> Result<Vec<Outcome>> {
     programs.into_iter().map(run).collect()
 }
 
-/// A program is clean if it ends well, keeps to its plan, and every test it prints has passed.
+/// A program is clean if it ends well, keeps to its plan, and complains of nothing: every test that it prints has passed,
+/// or it prints none (a plan of 0 or none at all) and no error.
 fn verdict(said: &confine::Said) -> Verdict {
     let tests = tap::parse(&said.text);
     let failed: Vec<String> = tests.iter().filter_map(failure).collect();
-    let skipped = tests.iter().filter(|test| matches!(test.verdict, Verdict::Skip(_))).count();
-    let passed = tests.len() - failed.len() - skipped;
     if said.timed_out {
         return Verdict::Fail(format!("was killed at its limit of time, after {} tests", tests.len()));
     }
@@ -68,14 +67,25 @@ fn verdict(said: &confine::Said) -> Verdict {
         return Verdict::Fail(format!("{} of {} tests: {}", failed.len(), tests.len(), failed.join("; ")));
     }
     if said.code != Some(0) {
-        let last = said.text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        let last: Vec<&str> = said.text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = last[last.len().saturating_sub(3)..].join(" / ");
         return Verdict::Fail(format!("exit code {:?} after {} tests: {last}", said.code, tests.len()));
     }
-    match tap::plan(&said.text) {
-        Some(plan) if plan != tests.len() => Verdict::Fail(format!("{} of {plan} planned tests were run", tests.len())),
-        _ if passed > 0 => Verdict::Pass,
-        _ => Verdict::Skip(tests.first().map_or("says nothing".into(), |test| format!("{:?}", test.verdict))),
+    match (tap::plan(&said.text), complaint(&said.text)) {
+        (None, Some(error)) | (Some(0), Some(error)) => Verdict::Fail(error.to_owned()),
+        (Some(plan), _) if plan != tests.len() => {
+            Verdict::Fail(format!("{} of {plan} planned tests were run", tests.len()))
+        }
+        _ => match tests.iter().find(|test| !matches!(test.verdict, Verdict::Skip(_))) {
+            None if !tests.is_empty() => tests[0].verdict.clone(),
+            _ => Verdict::Pass,
+        },
     }
+}
+
+/// The error that a program without tests has printed.
+fn complaint(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.trim().strip_prefix("\"error\": "))
 }
 
 fn failure(outcome: &Outcome) -> Option<String> {

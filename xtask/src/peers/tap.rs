@@ -7,7 +7,8 @@ use super::report::{Outcome, Verdict};
 pub(super) fn parse(text: &str) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = Vec::new();
     for line in text.lines() {
-        if let Some(outcome) = test(line) {
+        let next = outcomes.len() + 1;
+        if let Some(outcome) = test(line).or_else(|| test(after_remark(line, next)?)) {
             outcomes.push(outcome);
         } else if let Some(Outcome { verdict: Verdict::Fail(said), .. }) = outcomes.last_mut() {
             append(said, line);
@@ -19,6 +20,11 @@ pub(super) fn parse(text: &str) -> Vec<Outcome> {
 /// How many tests the protocol says there are.
 pub(super) fn plan(text: &str) -> Option<usize> {
     text.lines().find_map(|line| line.strip_prefix("1..")?.split(' ').next()?.parse().ok())
+}
+
+/// The test of this number on a line that begins with what a program has said without ending its own.
+fn after_remark(line: &str, number: usize) -> Option<&str> {
+    ["not ok", "ok"].iter().find_map(|word| line.find(&format!("{word} {number} ")).map(|at| &line[at..]))
 }
 
 fn test(line: &str) -> Option<Outcome> {
@@ -55,7 +61,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_line() {
-        let text = "1..4\nok 1 - starts\nnot ok 2 - stops\n# no\n  such process\nok 3 # skip needs a swan\nok 4 dances #SKIP\n";
+        let text = "1..4\nok 1 - starts\nnot ok 2 - stops\n# no\n  such process\nstartok 3 # skip needs a swan\nok 4 dances #SKIP\n";
         let outcome = |test: &str, verdict| Outcome { test: test.into(), verdict };
         let wanted = [
             outcome("starts", Verdict::Pass),

@@ -92,8 +92,12 @@ const COMMANDS: [(&str, &str, Run); 15] = [
 /// What runc has and this runtime does not yet: refused by name.
 const LATER: [&str; 2] = ["checkpoint", "restore"];
 
-/// Runs the command that the arguments name.
+/// Runs the command that the arguments name. Whatever fails, wrong usage too, is 1, as callers of runc know it.
 pub(crate) fn main(args: &[OsString]) -> Result<i32, Failure> {
+    dispatch(args).map_err(|failure| failure.with_code(1))
+}
+
+fn dispatch(args: &[OsString]) -> Result<i32, Failure> {
     let (globals, rest) = split(args)?;
     let name = rest.first().and_then(|arg| arg.to_str()).unwrap_or_default();
     if matches!(name, "" | "help" | "-h" | "--help") {
@@ -114,7 +118,7 @@ pub(crate) fn main(args: &[OsString]) -> Result<i32, Failure> {
         };
         return Err(Failure::new(1, error));
     };
-    run(&globals, &rest[1..]).map_err(|failure| failure.or_code(1)).inspect_err(|failure| {
+    run(&globals, &rest[1..]).inspect_err(|failure| {
         if let Some(message) = failure.message() {
             globals.record(message);
         }

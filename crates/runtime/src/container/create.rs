@@ -18,6 +18,7 @@ use crate::bundle::Bundle;
 use crate::cgroup::{self, View};
 use crate::create::{Config, CreateError, Created, Stdio};
 use crate::keyring;
+use crate::process;
 use crate::resctrl::Class;
 
 /// How to create a container.
@@ -95,7 +96,7 @@ fn create_in(
     let rootfs = rootfs.ok_or_else(|| Error::invalid("the configuration has no root"))?;
     let mut spec = bundle.spec.clone();
     pass_sockets(&mut spec, options.listen_fds);
-    let created = crate::create::create(&Config {
+    let mut created = crate::create::create(&Config {
         spec: &spec,
         bundle: &bundle.dir,
         root: &Mount::Bind(rootfs),
@@ -118,6 +119,7 @@ fn create_in(
             annotations: bundle.spec.annotations.clone(),
         }),
     })?;
+    created.warnings.extend(spec.process.iter().flat_map(process::capability_warnings));
     let start = sys::proc::start_time(created.pid).context(|| "cannot read the start time of init".into())?;
     let container = Container {
         id: options.id,

@@ -7,7 +7,7 @@ use super::Container;
 use crate::cgroup::Subgroups;
 use crate::create::{CreateError, Stdio};
 use crate::exec::{Config, Executed};
-use crate::{keyring, seccomp};
+use crate::{keyring, process, seccomp};
 
 /// What to execute.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub fn exec(container: &Container, options: ExecOptions<'_>) -> std::result::Res
         class.enter(std::process::id() as i32)?;
     }
     let cgroup = container.cgroup()?;
-    crate::exec::exec(&Config {
+    let mut executed = crate::exec::exec(&Config {
         pid: container.init_process_pid,
         start_time: None,
         process: options.process,
@@ -50,5 +50,7 @@ pub fn exec(container: &Container, options: ExecOptions<'_>) -> std::result::Res
         stdio: options.stdio,
         preserve_fds: options.preserve_fds,
         keyring: container.new_keyring.then(|| keyring::name(&container.id)),
-    })
+    })?;
+    executed.warnings.extend(process::capability_warnings(options.process));
+    Ok(executed)
 }

@@ -106,3 +106,84 @@ fn clocks_start_where_they_are_told() {
     });
     bundle.is_refused("time namespace");
 }
+
+/// What a kernel parameter or a name would change, if the container had no namespace of its own for it, is the host's.
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn the_hosts_parameters_and_names_are_not_the_containers_to_set() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "cat /proc/sys/kernel/msgmax /proc/sys/net/ipv4/ping_group_range");
+    let kept = || ["kernel/msgmax", "kernel/hostname", "kernel/domainname"].map(host);
+    fn host(name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/sys/{name}")).unwrap()
+    }
+    let before = kept();
+    bundle.change(|config| {
+        config["linux"]["sysctl"] = json!({ "kernel.msgmax": "4096", "net.ipv4.ping_group_range": "0 0" });
+    });
+    assert_eq!(bundle.says(), "4096\n0\t0\n");
+    let without = |kind: &str| {
+        bundle.change(|config| {
+            let kinds = ["mount", "pid", "ipc", "network", "uts"].into_iter().filter(|other| *other != kind);
+            config["linux"]["namespaces"] = kinds.map(|kind| json!({ "type": kind })).collect();
+        });
+    };
+    let parameter = |name: &str| bundle.change(|config| config["linux"]["sysctl"] = json!({ name: "1" }));
+    bundle.change(|config| drop(config["hostname"].take()));
+    for (kind, name, words) in [
+        ("ipc", "kernel.msgmax", "shares the ipc namespace"),
+        ("ipc", "fs.mqueue.queues_max", "shares the ipc namespace"),
+        ("network", "net.ipv4.ping_group_range", "shares the network namespace"),
+        ("uts", "kernel.domainname", "shares the uts namespace"),
+        ("", "kernel.hostname", "it is the configuration's hostname"),
+        ("", "kernel.panic", "no namespace keeps it apart"),
+        ("", "net/../kernel/panic", "no namespace keeps it apart"),
+    ] {
+        without(kind);
+        parameter(name);
+        bundle.is_refused(words);
+    }
+    // A path to the host's own namespace is no other namespace.
+    without("ipc");
+    bundle.change(|config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.push(json!({ "type": "ipc", "path": "/proc/self/ns/ipc" }));
+    });
+    parameter("kernel.msgmax");
+    bundle.is_refused("shares the ipc namespace");
+    for name in ["hostname", "domainname"] {
+        without("uts");
+        bundle.change(|config| {
+            config["linux"]["sysctl"] = json!({});
+            config["hostname"].take();
+            config["domainname"].take();
+            config[name] = "other".into();
+        });
+        bundle.is_refused(&format!("{name} needs a UTS namespace"));
+    }
+    assert_eq!(kept(), before);
+}
+
+/// A profile that denies what a runtime needs and its program does not, and names that no kernel knows.
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn a_strict_filter_and_unknown_capabilities_do_not_keep_a_program_from_starting() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "sed -n 's/^Cap.*:[[:space:]]*//p' /proc/self/status | sort -u");
+    for no_new_privileges in [true, false] {
+        bundle.change(|config| {
+            config["process"]["noNewPrivileges"] = no_new_privileges.into();
+            config["linux"]["seccomp"] = json!({
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "syscalls": [{ "names": ["close_range"], "action": "SCMP_ACT_ERRNO" }],
+            });
+            for set in ["bounding", "effective", "inheritable", "permitted", "ambient"] {
+                config["process"]["capabilities"][set] = json!(["CAP_UNKNOWN", "UNKNOWN_CAP"]);
+            }
+        });
+        let output = bundle.run_here();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "0000000000000000", "{output:?}");
+        let told = String::from_utf8_lossy(&output.stderr).matches("unknown capability").count();
+        assert_eq!(told, 2, "{output:?}");
+    }
+}

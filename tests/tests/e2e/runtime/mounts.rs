@@ -301,3 +301,19 @@ fn control_groups_are_seen_from_the_containers_own() {
         });
     }
 }
+
+/// mount(8) hands a bind's options for filesystems to nobody, and other runtimes' configurations have them.
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn options_of_filesystems_mean_nothing_to_a_bind() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "cat /proc/self/mountinfo");
+    let source = tare.dir("source");
+    add(
+        &bundle,
+        &json!({ "destination": "/mnt", "source": source, "options": ["nosuid", "mode=755", "size=1k", "bind"] }),
+    );
+    let mode = fs::metadata(&source).unwrap().mode();
+    assert!(options(&bundle.says(), "/mnt").contains("nosuid"));
+    assert_eq!(fs::metadata(&source).unwrap().mode(), mode);
+}

@@ -39,6 +39,8 @@ fn inside(outer: &Bundle<'_>, inner: &Bundle<'_>, options: &[&str]) -> Output {
         config["linux"]["maskedPaths"] = json!([]);
         config["linux"]["readonlyPaths"] = json!([]);
         config["linux"]["namespaces"] = json!([{ "type": "mount" }]);
+        // It would be the host's.
+        config["hostname"].take();
         config["linux"]["seccomp"] = json!({
             "defaultAction": "SCMP_ACT_ALLOW",
             "syscalls": [{ "names": ["pivot_root"], "action": "SCMP_ACT_ERRNO", "errnoRet": 22 }],

@@ -27,7 +27,7 @@ pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure>
             Ok(0)
         }
         container => {
-            container?.delete(args.force)?;
+            super::warn(&container?.delete(args.force)?);
             Ok(0)
         }
     }

@@ -51,7 +51,7 @@ pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure>
     let terminal = created.terminal.as_ref().filter(|_| args.create.console_socket.is_none());
     let code = wait(created.pid, created.pidfd.as_fd(), terminal, &mut signals);
     if !args.keep {
-        container.delete(true)?;
+        super::warn(&container.delete(true)?);
     }
     Ok(code?)
 }
