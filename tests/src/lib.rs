@@ -5,6 +5,7 @@
 
 mod archive;
 mod host;
+mod neighbour;
 mod outcome;
 pub mod registry;
 mod terminal;
@@ -24,6 +25,7 @@ pub use archive::{Archive, EntryType};
 pub use host::{
     Cgroups, cgroup_hierarchies, cgroups_of, is_alive, kernel_is_at_least, process_field, systemd_makes_cgroups,
 };
+pub use neighbour::{Neighbour, in_network_of, ip};
 pub use outcome::Outcome;
 pub use terminal::Terminal;
 pub use wait::{until, until_some};
@@ -38,6 +40,8 @@ static COUNTER: AtomicU32 = AtomicU32::new(0);
 #[derive(Debug)]
 pub struct Tare {
     base: PathBuf,
+    /// The test has a network namespace for itself.
+    has_host: bool,
     /// Containers that were seen, for the look around at the end.
     seen: Mutex<BTreeSet<String>>,
 }
@@ -62,7 +66,17 @@ impl Tare {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let base = std::env::temp_dir().join(format!("tare-e2e-{}-{number}", std::process::id()));
         fs::create_dir(&base).unwrap();
-        Self { base, seen: Mutex::default() }
+        Self { base, has_host: false, seen: Mutex::default() }
+    }
+
+    /// With the image `busybox`, on a host of the test's own: its thread, and all that is started from there, is in a new
+    /// network namespace, where nothing touches this machine's network.
+    pub fn on_own_host() -> Self {
+        own_host();
+        let mut tare = Self::empty();
+        tare.has_host = true;
+        tare.tare(["import", "--change", "CMD [\"sh\"]", &fixture("busybox.tar"), "busybox"]).ok();
+        tare
     }
 
     /// A directory for the test's own files, removed with the rest.
@@ -93,6 +107,8 @@ impl Tare {
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(binary());
         command.args(arguments).env("TARE_ROOT", self.root()).env("TARE_RUN", self.run_dir()).stdin(Stdio::null());
+        // A bridge is made only on a host that the test has for itself.
+        command.env("TARE_NETWORK", if self.has_host { "bridge" } else { "none" });
         command
     }
 
@@ -243,6 +259,12 @@ impl Tare {
         host::unmount_below(&self.base);
         let _ = fs::remove_dir_all(&self.base);
     }
+}
+
+/// Puts this thread into a network namespace of its own, with a loopback.
+pub fn own_host() {
+    sys::namespace::unshare(sys::namespace::flag::NETWORK).unwrap();
+    sys::net::loopback_up().unwrap();
 }
 
 fn run_arguments<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Vec<std::ffi::OsString> {

@@ -16,8 +16,8 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
     let tare = build::tare(Profile::Dev)?;
     let fixtures = fixtures::all()?;
     fixtures::registry()?;
-    // Python reads our archives and answers for system calls in tests; iproute2 makes network devices; `ps` is procps.
-    debian::install(&["python3", "iproute2", "procps"])?;
+    // Python reads our archives and answers for system calls in tests; iproute2 makes network devices, nft shows rules; `ps` is procps.
+    debian::install(&["python3", "iproute2", "nftables", "procps"])?;
     let before = container_cgroups();
     let started = Instant::now();
     let mut runner = build::cargo();

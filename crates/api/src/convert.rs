@@ -15,9 +15,10 @@ use monitor::State;
 use monitor::health::Health;
 use monitor::restart::Policy;
 
+use crate::networks;
 use crate::types::{
     self, ContainerConfig, ContainerInspect, ContainerState, GraphDriver, HealthcheckResult, HostConfig, LogConfig,
-    MountPoint, NetworkSettings, RestartPolicy, VolumeInspect,
+    MountPoint, RestartPolicy, VolumeInspect,
 };
 
 /// What Go's zero time looks like: never.
@@ -39,6 +40,7 @@ fn non_empty<T: Clone>(list: &[T]) -> Option<Vec<T>> {
 pub fn container(details: &Details) -> ContainerInspect {
     let record = &details.container.record;
     let args = record.process.args();
+    let network = &record.options.namespaces.network;
     let run = |name: &str| text(&details.run_dir.join(name));
     ContainerInspect {
         id: record.id.clone(),
@@ -69,7 +71,7 @@ pub fn container(details: &Details) -> ContainerInspect {
         graph_driver: graph_driver(details),
         mounts: mounts(details),
         config: config(record),
-        network_settings: network_settings(&record.options),
+        network_settings: networks::settings(&record.options, details.live.as_ref(), network_mode(network)),
     }
 }
 
@@ -160,11 +162,21 @@ fn or_empty(kind: &Namespace) -> String {
     if *kind == Namespace::Private { String::new() } else { namespace(kind) }
 }
 
+/// The names of a container's networks.
+pub fn network_names(network: &Network) -> Vec<String> {
+    match network {
+        Network::Joined(places) => places.iter().map(|place| place.network.clone()).collect(),
+        Network::Container(_) => Vec::new(),
+        other => vec![network_mode(other)],
+    }
+}
+
 fn network_mode(network: &Network) -> String {
     match network {
         Network::None => "none".into(),
         Network::Host => "host".into(),
         Network::Container(id) => format!("container:{id}"),
+        Network::Joined(places) => places.first().map_or_else(|| "none".into(), |place| place.network.clone()),
     }
 }
 
@@ -203,6 +215,8 @@ fn host_config(options: &Options) -> HostConfig {
         container_id_file: String::new(),
         log_config: log_config(&options.log),
         network_mode: network_mode(&namespaces.network),
+        port_bindings: networks::bindings(&options.ports),
+        publish_all_ports: options.publish_all,
         restart_policy: restart_policy(options.restart),
         auto_remove: options.auto_remove,
         cap_add: non_empty(&options.cap_add),
@@ -323,6 +337,7 @@ fn config(record: &Record) -> ContainerConfig {
         hostname: options.hostname.clone().unwrap_or_else(|| record.id[..12].to_owned()),
         domainname: options.domainname.clone().unwrap_or_default(),
         user: record.process.user.clone(),
+        exposed_ports: (!options.expose.is_empty()).then(|| networks::exposed(&options.expose)),
         tty: options.tty,
         open_stdin: options.open_stdin,
         stdin_once: options.stdin_once,
@@ -338,9 +353,4 @@ fn config(record: &Record) -> ContainerConfig {
         healthcheck: record.process.healthcheck.clone(),
         shell: record.process.shell.clone(),
     }
-}
-
-fn network_settings(options: &Options) -> NetworkSettings {
-    let name = network_mode(&options.namespaces.network);
-    NetworkSettings { ports: BTreeMap::new(), networks: [(name, BTreeMap::new())].into() }
 }

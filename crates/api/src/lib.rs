@@ -2,4 +2,5 @@
 //! stand beside; the command line prints the same documents.
 
 pub mod convert;
+pub mod networks;
 pub mod types;

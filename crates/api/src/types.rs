@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use oci::image_config::{Healthcheck, Set};
 use serde::Serialize;
 
+use crate::networks::{NetworkSettings, Ports};
+
 /// `GET /containers/{id}/json`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -84,6 +86,8 @@ pub struct HostConfig {
     pub container_id_file: String,
     pub log_config: LogConfig,
     pub network_mode: String,
+    pub port_bindings: Ports,
+    pub publish_all_ports: bool,
     pub restart_policy: RestartPolicy,
     pub auto_remove: bool,
     pub cap_add: Option<Vec<String>>,
@@ -178,6 +182,8 @@ pub struct ContainerConfig {
     pub hostname: String,
     pub domainname: String,
     pub user: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposed_ports: Option<BTreeMap<String, BTreeMap<String, String>>>,
     pub tty: bool,
     pub open_stdin: bool,
     pub stdin_once: bool,
@@ -207,14 +213,6 @@ pub struct VolumeInspect {
     pub name: String,
     pub options: Option<BTreeMap<String, String>>,
     pub scope: &'static str,
-}
-
-/// The networks of a container.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct NetworkSettings {
-    pub ports: BTreeMap<String, Vec<String>>,
-    pub networks: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// `GET /images/{name}/json`.

@@ -18,7 +18,9 @@ mod login;
 mod logout;
 mod logs;
 mod manifest;
+mod network;
 mod pause;
+mod port;
 mod ps;
 pub(crate) mod pull;
 mod push;
@@ -45,6 +47,7 @@ use std::ffi::OsString;
 use clap::Parser;
 use clap::error::ErrorKind;
 use engine::Engine;
+use engine::containers::prepare::Legacy;
 use engine::containers::{CLEANUP_ARGUMENT, RESTART_ARGUMENT};
 
 use crate::error::Failure;
@@ -170,6 +173,34 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "volume rm", long: "volume rm", about: "Remove volumes", run: volume::remove::main },
     Command { name: "volume prune", long: "volume prune", about: "Remove unused volumes", run: volume::prune::main },
+    Command { name: "port", long: "container port", about: "Show where ports are published", run: port::main },
+    Command { name: "network create", long: "network create", about: "Create a network", run: network::create::main },
+    Command { name: "network ls", long: "network ls", about: "List networks", run: network::list::main },
+    Command {
+        name: "network inspect",
+        long: "network inspect",
+        about: "Show all that is known of networks",
+        run: network::inspect::main,
+    },
+    Command {
+        name: "network connect",
+        long: "network connect",
+        about: "Join a container to a network",
+        run: network::connect::main,
+    },
+    Command {
+        name: "network disconnect",
+        long: "network disconnect",
+        about: "Take a container out of a network",
+        run: network::disconnect::main,
+    },
+    Command { name: "network rm", long: "network rm", about: "Remove networks", run: network::remove::main },
+    Command {
+        name: "network prune",
+        long: "network prune",
+        about: "Remove unused networks",
+        run: network::prune::main,
+    },
     Command {
         name: "container prune",
         long: "container prune",
@@ -212,7 +243,9 @@ pub(crate) fn dispatch(engine: &Engine, args: &[OsString]) -> Result<i32, Failur
             return Ok(0);
         }
         RESTART_ARGUMENT => {
-            engine::containers::restart::again(engine, word(1), sys::fds::take_inherited(3))?;
+            // What keeps its ports is handed on from monitor to monitor as standard output.
+            let legacy = Legacy { lock: sys::fds::take_inherited(3), ports: sys::fds::take_inherited(1) };
+            engine::containers::restart::again(engine, word(1), legacy)?;
             return Ok(0);
         }
         CLEANUP_ARGUMENT => {
@@ -280,24 +313,7 @@ fn version(_engine: &Engine, _args: &[OsString]) -> Result<i32, Failure> {
 }
 
 /// What other engines have and this one does not yet: refused by name.
-const LATER: [&str; 16] = [
-    "--publish",
-    "-p",
-    "--publish-all",
-    "-P",
-    "--expose",
-    "--volume-driver",
-    "--link",
-    "--link-local-ip",
-    "--mac-address",
-    "--network-alias",
-    "--ip",
-    "--ip6",
-    "--gpus",
-    "--isolation",
-    "--runtime",
-    "--storage-opt",
-];
+const LATER: [&str; 6] = ["--volume-driver", "--link", "--gpus", "--isolation", "--runtime", "--storage-opt"];
 
 /// Parses a command's arguments. Help is printed here; wrong usage is a failure.
 fn parse<A: Parser>(args: &[OsString]) -> Result<Option<A>, Failure> {

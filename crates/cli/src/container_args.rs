@@ -50,6 +50,9 @@ pub(crate) struct ContainerArgs {
     /// Write the container's id to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) cidfile: Option<PathBuf>,
+    /// Say that the program listens on a port or a range of them
+    #[arg(long, value_name = "PORT")]
+    expose: Vec<String>,
     /// Add a host's device to the container
     #[arg(long, value_name = "DEVICE")]
     device: Vec<String>,
@@ -97,6 +100,12 @@ pub(crate) struct ContainerArgs {
     /// Host name of the container
     #[arg(short = 'H', long, visible_short_alias = 'h', value_name = "NAME")]
     hostname: Option<String>,
+    /// IPv4 address in the (first) network
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<String>,
+    /// IPv6 address in the (first) network
+    #[arg(long, value_name = "ADDRESS")]
+    ip6: Option<String>,
     /// Run a first process that forwards signals and reaps processes
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     init: Option<bool>,
@@ -112,12 +121,18 @@ pub(crate) struct ContainerArgs {
     /// Read labels from a file
     #[arg(long, value_name = "FILE")]
     label_file: Vec<PathBuf>,
+    /// Further addresses of the (first) network's device alone
+    #[arg(long, value_name = "ADDRESS")]
+    link_local_ip: Vec<String>,
     /// Logging driver: json-file or none
     #[arg(long, value_name = "DRIVER")]
     log_driver: Option<String>,
     /// Log driver options: max-size, max-file
     #[arg(long, value_name = "NAME=VALUE")]
     log_opt: Vec<String>,
+    /// Hardware address in the (first) network
+    #[arg(long, value_name = "ADDRESS")]
+    mac_address: Option<String>,
     /// Swappiness of the container's memory (0 to 100)
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     memory_swappiness: Option<i64>,
@@ -127,9 +142,12 @@ pub(crate) struct ContainerArgs {
     /// Assign a name to the container
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Network: none, host, container:ID
-    #[arg(long, alias = "net", value_name = "NETWORK", default_value = "none")]
-    network: String,
+    /// Networks to join: a name, name=NAME,alias=NAME,ip=ADDRESS, or alone: none, host, container:ID
+    #[arg(long, alias = "net", value_name = "NETWORK")]
+    network: Vec<String>,
+    /// Add a name that others in the network may use
+    #[arg(long, alias = "net-alias", value_name = "NAME")]
+    network_alias: Vec<String>,
     /// Disable the out-of-memory killer
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     oom_kill_disable: Option<bool>,
@@ -139,6 +157,12 @@ pub(crate) struct ContainerArgs {
     /// PID namespace: private, host, container:ID
     #[arg(long, value_name = "MODE", default_value = "")]
     pid: String,
+    /// Publish a port on the host ([ip:]host:container[/protocol])
+    #[arg(short, long, value_name = "PORT")]
+    publish: Vec<String>,
+    /// Publish all exposed ports on free ports of the host
+    #[arg(short = 'P', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    publish_all: Option<bool>,
     /// Platform the image must be for (os/arch[/variant])
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
@@ -238,6 +262,9 @@ impl ContainerArgs {
             domainname: self.domainname.clone(),
             extra_hosts: self.add_host.iter().map(|text| parse::extra_host(text)).collect::<Result<_>>()?,
             dns: Dns { servers: self.dns.clone(), search: self.dns_search.clone(), options: self.dns_option.clone() },
+            ports: lists(&self.publish, parse::publish)?,
+            expose: lists(&self.expose, parse::expose)?,
+            publish_all: switch!(self.publish_all),
             tty: switch!(self.tty),
             open_stdin: interactive,
             stdin_once: interactive && attached,
@@ -306,10 +333,31 @@ impl ContainerArgs {
             ipc: parse::namespace("ipc", &self.ipc)?,
             uts: parse::namespace("uts", &self.uts)?,
             cgroup: parse::namespace("cgroupns", &self.cgroupns)?,
-            network: parse::network(&self.network)?,
+            network: self.joined()?,
             user: parse::user_namespace(&self.userns)?,
             time,
         })
+    }
+
+    /// The networks, with what is said of the first by options of their own.
+    fn joined(&self) -> Result<Network> {
+        let usual = || vec![engine::config::default_network()];
+        let mut network = parse::networks(&if self.network.is_empty() { usual() } else { self.network.clone() })?;
+        let aliases = self.network_alias.iter().map(|name| parse::alias(name)).collect::<Result<Vec<_>>>()?;
+        let ip = self.ip.as_deref().map(parse::ipv4).transpose()?;
+        let ip6 = self.ip6.as_deref().map(parse::ipv6).transpose()?;
+        let mac = self.mac_address.as_deref().map(parse::mac).transpose()?;
+        let link_local = self.link_local_ip.iter().map(|ip| parse::link_local(ip)).collect::<Result<Vec<_>>>()?;
+        if let Network::Joined(places) = &mut network {
+            if let Some(place) = places.first_mut() {
+                place.aliases.extend(aliases);
+                place.link_local.extend(link_local);
+                (place.ip, place.ip6, place.mac) = (ip.or(place.ip), ip6.or(place.ip6), mac.or(place.mac));
+            }
+        } else if ip.is_some() || ip6.is_some() || mac.is_some() || !aliases.is_empty() || !link_local.is_empty() {
+            return Err(Error::invalid("conflicting options: an address or an alias needs a network to be in"));
+        }
+        Ok(network)
     }
 
     fn resources(&self) -> Result<Resources> {
@@ -373,7 +421,7 @@ impl ContainerArgs {
                     .hint("NAME=VALUE with net.*, fs.mqueue.*, kernel.msg*, kernel.shm* or kernel.sem"));
             }
         }
-        if self.sysctl.iter().any(|text| text.starts_with("net.")) && parse::network(&self.network)? == Network::Host {
+        if self.sysctl.iter().any(|text| text.starts_with("net.")) && self.joined()? == Network::Host {
             return Err(Error::invalid(
                 "a sysctl of the network would change the host's, whose network the container shares",
             ));
@@ -435,6 +483,15 @@ fn read_profile(path: &std::path::Path, options: &Options) -> Result<oci::runtim
     let json = std::fs::read(path).context(what)?;
     let caps = engine::containers::spec::capabilities(options)?;
     docker_profile(&json, &caps, KernelVersion::running()?, Arch::native()?).context(what)
+}
+
+/// What each text means, one after the other.
+fn lists<T>(texts: &[String], parse: fn(&str) -> Result<Vec<T>>) -> Result<Vec<T>> {
+    let mut all = Vec::new();
+    for text in texts {
+        all.extend(parse(text)?);
+    }
+    Ok(all)
 }
 
 fn pairs(texts: &[String]) -> std::collections::BTreeMap<String, String> {

@@ -89,6 +89,12 @@ impl CgroupDriver {
     }
 }
 
+/// The network of containers that name none: that of the environment (`TARE_NETWORK`), or the bridge.
+pub fn default_network() -> String {
+    let environment = std::env::var("TARE_NETWORK").ok().filter(|name| !name.is_empty());
+    environment.unwrap_or_else(|| crate::networks::DEFAULT.to_owned())
+}
+
 /// Makes a directory and its parents that others may pass through but not list: what is in them has its own modes.
 pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;

@@ -12,6 +12,7 @@
 //!     upper/ work/     its writable layer
 //!     log log.1 …      its output
 //!   volumes/           see `volumes`
+//!   networks/          see `networks`, in RUN too
 //!   names/NAME         symbolic link to a container's id
 //! ```
 //!
@@ -22,6 +23,7 @@ pub mod config;
 pub mod containers;
 pub mod filter;
 pub mod images;
+pub mod networks;
 mod settings;
 pub mod system;
 pub mod volumes;

@@ -39,6 +39,9 @@ pub struct Config {
     pub stdin_once: bool,
     /// Where output goes besides clients. `None`: nowhere.
     pub log: Option<LogConfig>,
+    /// Ports of the host that lead to it, and no longer do when it has ended.
+    #[serde(default)]
+    pub ports: Vec<network::Mapping>,
     /// The arguments with which to execute this binary at the end, unless a client has said it will clean up.
     pub cleanup: Option<Vec<String>>,
     /// Whether and how the container is started again.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use network::firewall::Firewall;
 use runtime::Config as RuntimeConfig;
 use runtime::bundle::Bundle;
 use runtime::cgroup::{self, Cgroup};
@@ -252,6 +253,7 @@ impl Monitor {
             drop(created);
             let _ = self.cgroup.kill();
             let _ = self.cgroup.remove();
+            self.unpublish();
             let _ = std::fs::remove_file(&self.config.state);
             return Ok(self.after_the_end());
         }
@@ -260,6 +262,7 @@ impl Monitor {
             Err(error) => {
                 let failed = Failure::from(error).failed();
                 let _ = self.cgroup.remove();
+                self.unpublish();
                 let (exit_code, error) = (failed.exit_code, failed.message.clone());
                 State::Failed { exit_code, error, at: Timestamp::now() }.save(&self.config.state)?;
                 hub.tell_all(&Event::Failed(failed));
@@ -303,6 +306,7 @@ impl Monitor {
             }
             State::Exited(Exit { wanted: true, ..exit }).save(&self.config.state)?;
         }
+        self.unpublish();
         hub.finish_sending();
         if self.config.cleanup.is_some() {
             hub.wait_for_bye();
@@ -381,6 +385,14 @@ impl Monitor {
         // `update` may have changed the policy since.
         let policy = Config::load(&self.dir).map_or(self.config.restart.policy, |config| config.restart.policy);
         Restart { policy, ..self.config.restart.clone() }.next(exit.exit_code, ran)
+    }
+
+    /// Ports of the host lead nowhere any more.
+    fn unpublish(&self) {
+        if !self.config.ports.is_empty() {
+            // What cannot be taken back now is taken back with the container.
+            let _ = Firewall::open().and_then(|mut firewall| firewall.unpublish(&self.config.ports));
+        }
     }
 
     fn after_the_end(&self) -> Next {

@@ -1,143 +1,137 @@
-//! Network devices over route netlink, rtnetlink(7): only what moving one into another namespace takes. One request at a
-//! time, answered before the next.
+//! Netlink, netlink(7): requests of typed attributes, one at a time or many in one system call, and their answers.
+//!
+//! The kernel handles a request while it is being sent, so its answers are there when sending returns.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+mod devices;
 
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
+use std::os::fd::OwnedFd;
+
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
+
+pub use devices::{Address, Link, Netlink};
 
 use crate::{Errno, Result};
 
-const NEW_LINK: u16 = 16;
-const GET_LINK: u16 = 18;
-const NEW_ADDRESS: u16 = 20;
-const GET_ADDRESS: u16 = 22;
-
 const REQUEST: u16 = 0x1;
-const ACKNOWLEDGE: u16 = 0x4;
-const DUMP: u16 = 0x300;
-const CREATE_EXCLUSIVE: u16 = 0x600;
+/// The answer is an acknowledgement.
+pub const ACKNOWLEDGE: u16 = 0x4;
+/// The answer is everything there is.
+pub const DUMP: u16 = 0x300;
+/// Make it; it must not be there yet.
+pub const CREATE_EXCLUSIVE: u16 = 0x600;
+/// Make it, if it is not there.
+pub const CREATE: u16 = 0x400;
+/// Put it behind what is there.
+pub const APPEND: u16 = 0x800;
+/// The value consists of attributes.
+const NESTED: u16 = 0x8000;
 
 const HEADER: usize = 16;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 
-/// A network device of the namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    pub index: i32,
-    pub name: String,
+/// Which part of the kernel answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Devices, addresses and routes: rtnetlink(7).
+    Route,
+    /// Packet filtering.
+    Netfilter,
 }
 
-/// An address of a device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// As it is set again: family, length of the prefix, flags, scope and the device's index, `struct ifaddrmsg`.
-    header: [u8; 8],
-    /// What is kept, in the form that the kernel gave it.
-    attributes: Vec<(u16, Vec<u8>)>,
+/// A request being composed.
+#[derive(Debug, Clone)]
+pub struct Message {
+    bytes: Vec<u8>,
+}
+
+impl Message {
+    /// A request of type `kind` with its fixed part. The flags are those of `linux/netlink.h`.
+    pub fn new(kind: u16, flags: u16, body: &[u8]) -> Self {
+        let mut bytes = vec![0; 4];
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend((REQUEST | flags).to_ne_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(body);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        Self { bytes }
+    }
+
+    /// The same with one more attribute: at most 65,531 bytes.
+    #[must_use]
+    pub fn with(self, kind: u16, value: impl AsRef<[u8]>) -> Self {
+        self.nested_as(kind, |message| {
+            message.bytes.extend(value.as_ref());
+        })
+    }
+
+    /// The same with an attribute that consists of those that `fill` adds.
+    #[must_use]
+    pub fn nested(self, kind: u16, fill: impl FnOnce(Self) -> Self) -> Self {
+        self.nested_as(kind | NESTED, |message| {
+            let inner = Self { bytes: std::mem::take(&mut message.bytes) };
+            message.bytes = fill(inner).bytes;
+        })
+    }
+
+    /// The same with more bytes, for attributes that begin with a fixed part.
+    #[must_use]
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
+        self.bytes.extend(bytes);
+        self
+    }
+
+    fn nested_as(mut self, kind: u16, fill: impl FnOnce(&mut Self)) -> Self {
+        let start = self.bytes.len();
+        self.bytes.extend([0; 2]);
+        self.bytes.extend(kind.to_ne_bytes());
+        fill(&mut self);
+        let len = (self.bytes.len() - start) as u16;
+        self.bytes[start..start + 2].copy_from_slice(&len.to_ne_bytes());
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self
+    }
+
+    /// Its length in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn numbered(mut self, sequence: u32) -> Vec<u8> {
+        let len = self.bytes.len() as u32;
+        self.bytes[..4].copy_from_slice(&len.to_ne_bytes());
+        self.bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        self.bytes
+    }
 }
 
 /// A connection to the network namespace in which it was opened.
 #[derive(Debug)]
-pub struct Netlink {
+pub struct Socket {
     socket: OwnedFd,
     sequence: u32,
 }
 
-impl Netlink {
-    pub fn open() -> Result<Self> {
-        // The protocol of number 0 is the one for routes and links.
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+impl Socket {
+    pub fn open(protocol: Protocol) -> Result<Self> {
+        let protocol = match protocol {
+            Protocol::Route => None,
+            Protocol::Netfilter => Some(netlink::NETFILTER),
+        };
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
         Ok(Self { socket, sequence: 0 })
     }
 
-    /// All devices.
-    pub fn links(&mut self) -> Result<Vec<Link>> {
-        const NAME: u16 = 3;
-        let answers = self.ask(GET_LINK, DUMP, &[0; 16], &[])?;
-        let link = |message: &Vec<u8>| {
-            let index = i32::from_ne_bytes(message.get(4..8)?.try_into().ok()?);
-            let name = attributes(message.get(16..)?).into_iter().find(|(kind, _)| *kind == NAME)?.1;
-            Some(Link { index, name: String::from_utf8_lossy(name.split(|byte| *byte == 0).next()?).into_owned() })
-        };
-        Ok(answers.iter().filter_map(link).collect())
-    }
-
-    /// The permanent addresses of global scope that a device has, of every family.
-    pub fn addresses(&mut self, index: i32) -> Result<Vec<Address>> {
-        const FLAGS: u16 = 8;
-        const PERMANENT: u32 = 0x80;
-        // Address, local, label, broadcast; not the cache information, which only the kernel sets.
-        const KEPT: [u16; 4] = [1, 2, 3, 4];
-        let answers = self.ask(GET_ADDRESS, DUMP, &[0; 8], &[])?;
-        let address = |message: &Vec<u8>| {
-            let header: [u8; 8] = message.get(..8)?.try_into().ok()?;
-            let all = attributes(message.get(8..)?);
-            let wide =
-                all.iter().find(|(kind, _)| *kind == FLAGS).and_then(|(_, value)| value.get(..4)?.try_into().ok());
-            let flags = wide.map_or(u32::from(header[2]), u32::from_ne_bytes);
-            let wanted = header[4..] == index.to_ne_bytes() && header[3] == 0 && flags & PERMANENT != 0;
-            let kept =
-                all.into_iter().filter(|(kind, _)| KEPT.contains(kind)).map(|(kind, value)| (kind, value.to_vec()));
-            wanted.then(|| Address { header, attributes: kept.collect() })
-        };
-        Ok(answers.iter().filter_map(address).collect())
-    }
-
-    /// Moves a device into another network namespace under a name, in which `%d` stands for the first free number. It is
-    /// down afterwards, and without addresses.
-    pub fn move_link(&mut self, index: i32, namespace: BorrowedFd<'_>, name: &str) -> Result<()> {
-        const NAME: u16 = 3;
-        const NAMESPACE: u16 = 28;
-        let name = [name.as_bytes(), &[0]].concat();
-        let namespace = namespace.as_raw_fd().to_ne_bytes();
-        let attributes = [(NAMESPACE, namespace.as_slice()), (NAME, name.as_slice())];
-        self.ask(NEW_LINK, 0, &link_header(index, 0), &attributes).map(drop)
-    }
-
-    /// Gives a device an address that another, or the same one elsewhere, has had.
-    pub fn add_address(&mut self, index: i32, address: &Address) -> Result<()> {
-        let mut header = address.header;
-        header[4..].copy_from_slice(&index.to_ne_bytes());
-        let attributes: Vec<(u16, &[u8])> =
-            address.attributes.iter().map(|(kind, value)| (*kind, value.as_slice())).collect();
-        self.ask(NEW_ADDRESS, CREATE_EXCLUSIVE, &header, &attributes).map(drop)
-    }
-
-    /// Switches a device on.
-    pub fn set_up(&mut self, index: i32) -> Result<()> {
-        self.ask(NEW_LINK, 0, &link_header(index, 1), &[]).map(drop)
-    }
-
-    /// Sends a request and gives the bodies of what is answered.
-    fn ask(&mut self, kind: u16, flags: u16, body: &[u8], attributes: &[(u16, &[u8])]) -> Result<Vec<Vec<u8>>> {
+    /// Sends a request that asks for an acknowledgement or for everything, and gives the bodies of what is answered.
+    pub fn ask(&mut self, message: Message) -> Result<Vec<Vec<u8>>> {
         self.sequence += 1;
-        let acknowledge = if flags & DUMP == DUMP { 0 } else { ACKNOWLEDGE };
-        let mut message = vec![0; 4];
-        message.extend(kind.to_ne_bytes());
-        message.extend((REQUEST | acknowledge | flags).to_ne_bytes());
-        message.extend(self.sequence.to_ne_bytes());
-        message.extend([0; 4]);
-        message.extend(body);
-        for (kind, value) in attributes {
-            message.extend((value.len() as u16 + 4).to_ne_bytes());
-            message.extend(kind.to_ne_bytes());
-            message.extend(*value);
-            message.resize(message.len().next_multiple_of(4), 0);
-        }
-        let len = message.len() as u32;
-        message[..4].copy_from_slice(&len.to_ne_bytes());
-        send(&self.socket, &message, SendFlags::empty())?;
-        self.answers()
-    }
-
-    fn answers(&mut self) -> Result<Vec<Vec<u8>>> {
+        send(&self.socket, &message.numbered(self.sequence), SendFlags::empty())?;
         let mut bodies = Vec::new();
         let mut buffer = vec![0; 64 << 10];
         loop {
             let (len, _) = recv(&self.socket, &mut buffer, RecvFlags::empty())?;
             let mut rest = &buffer[..len];
-            while let Some((kind, sequence, body)) = message(&mut rest) {
+            while let Some((kind, sequence, body)) = message_of(&mut rest) {
                 match kind {
                     _ if sequence != self.sequence => {}
                     DONE => return Ok(bodies),
@@ -147,19 +141,39 @@ impl Netlink {
             }
         }
     }
-}
 
-/// `struct ifinfomsg`, with the flag `IFF_UP` set or left alone.
-fn link_header(index: i32, up: u32) -> [u8; 16] {
-    let mut header = [0; 16];
-    header[4..8].copy_from_slice(&index.to_ne_bytes());
-    header[8..12].copy_from_slice(&up.to_ne_bytes());
-    header[12..].copy_from_slice(&up.to_ne_bytes());
-    header
+    /// Sends requests in one system call. The first that fails is told by its place; the others are carried out all the
+    /// same, unless they are a transaction.
+    pub fn send(&mut self, messages: Vec<Message>) -> std::result::Result<(), (usize, Errno)> {
+        let first = self.sequence + 1;
+        let mut bytes = Vec::new();
+        for message in messages {
+            self.sequence += 1;
+            bytes.extend(message.numbered(self.sequence));
+        }
+        send(&self.socket, &bytes, SendFlags::empty()).map_err(|errno| (0, errno))?;
+        let mut failed: Option<(usize, Errno)> = None;
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let len = match recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
+                Err(Errno::AGAIN) => return failed.map_or(Ok(()), Err),
+                received => received.map_err(|errno| (0, errno))?.0,
+            };
+            let mut rest = &buffer[..len];
+            while let Some((kind, sequence, body)) = message_of(&mut rest) {
+                if kind != ERROR || sequence < first {
+                    continue;
+                }
+                if let Err(errno) = result_of(body) {
+                    failed = failed.or(Some(((sequence - first) as usize, errno)));
+                }
+            }
+        }
+    }
 }
 
 /// Takes the first message off `rest`: its type, its sequence number and its body.
-fn message<'a>(rest: &mut &'a [u8]) -> Option<(u16, u32, &'a [u8])> {
+fn message_of<'a>(rest: &mut &'a [u8]) -> Option<(u16, u32, &'a [u8])> {
     let bytes = *rest;
     let number = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let len = number(0)? as usize;
@@ -176,7 +190,7 @@ fn result_of(body: &[u8]) -> Result<()> {
 }
 
 /// Types and values of the attributes that follow a message's fixed part.
-fn attributes(mut rest: &[u8]) -> Vec<(u16, &[u8])> {
+pub fn attributes(mut rest: &[u8]) -> Vec<(u16, &[u8])> {
     // The upper bits say how a value is to be read.
     const KIND: u16 = 0x3fff;
     let mut all = Vec::new();
@@ -200,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn the_loopback_device_is_among_the_links() {
-        let links = Netlink::open().unwrap().links().unwrap();
-        assert!(links.iter().any(|link| link.name == "lo" && link.index == 1), "{links:?}");
+    fn nested_attributes_have_the_length_of_what_is_in_them() {
+        let message = Message::new(1, 0, &[9, 9]).nested(2, |inner| inner.with(3, [1]));
+        assert_eq!(message.bytes[16..], [9, 9, 0, 0, 12, 0, 2, 128, 5, 0, 3, 0, 1, 0, 0, 0]);
     }
 }

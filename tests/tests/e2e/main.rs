@@ -3,6 +3,7 @@
 //! What is expected is what Docker documents; where tare differs on purpose, the test says so.
 
 mod artifacts;
+mod bridge;
 mod commit;
 mod cp;
 mod credentials;
@@ -23,6 +24,8 @@ mod logs;
 mod named_volumes;
 mod namespaces;
 mod network;
+mod networks;
+mod ports;
 mod process;
 mod pull;
 mod registry;

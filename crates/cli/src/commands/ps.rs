@@ -65,7 +65,7 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
                 command(&record.process.args(), args.no_trunc),
                 times::ago(record.created),
                 status(engine, container),
-                String::new(),
+                ports(engine, container),
                 record.name.clone(),
             ]
         })
@@ -74,7 +74,7 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     Ok(0)
 }
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 12] = [
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
     ("Command", "COMMAND"),
@@ -84,6 +84,8 @@ const COLUMNS: [Column; 10] = [
     ("Status", "STATUS"),
     ("Labels", "LABELS"),
     ("Mounts", "MOUNTS"),
+    ("Networks", "NETWORKS"),
+    ("Ports", "PORTS"),
     ("Names", "NAMES"),
 ];
 
@@ -103,8 +105,20 @@ fn fields(engine: &Engine, container: &Container, id: String, whole: bool) -> Ve
         status(engine, container),
         labels.join(","),
         mounts.join(","),
+        api::convert::network_names(&record.options.namespaces.network).join(","),
+        ports(engine, container),
         record.name.clone(),
     ]
+}
+
+/// Where its ports are published, if it runs.
+fn ports(engine: &Engine, container: &Container) -> String {
+    if !container.is_running() {
+        return String::new();
+    }
+    // One that has ended since has none.
+    let live = engine::networks::live_of(engine, &container.record.id).ok().flatten().unwrap_or_default();
+    api::networks::ports_line(&container.record.options.expose, &live.ports)
 }
 
 fn command(args: &[String], whole: bool) -> String {

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use network::ports::Protocol;
 use oci::image_config::Config as ImageDefaults;
 use stdx::{Context, Error, Result, id};
 
 use crate::config::make_dir;
 use crate::containers::options::{Mount, MountKind, Namespace, Network, Options, Seccomp, User};
 use crate::containers::record::{Record, RecordProcess};
-use crate::containers::{find, health, names, remove, userns};
+use crate::containers::{find, health, names, options, remove, userns};
 use crate::images;
+use crate::networks;
 use crate::volumes::{self, Wanted};
 use crate::{CgroupDriver, Engine};
 
@@ -42,6 +44,7 @@ pub fn create(engine: &Engine, options: Options) -> Result<Record> {
         let mut record = Record { id, name, created, image, process, options, user_range, cgroup_driver };
         check_cgroup(&record)?;
         make_volumes(engine, &mut record, &defaults, &mut anonymous)?;
+        record.options.expose = exposed(&record.options, &defaults)?;
         record.save(&unfinished)?;
         let dir = engine.dirs().container(&record.id);
         make_dir(&engine.dirs().containers(), 0o711)?;
@@ -105,6 +108,18 @@ fn make_volumes(
     }
     record.options.mounts = mounts;
     Ok(())
+}
+
+/// The ports the program says it listens on: those of the options, those of the image, and those that are published.
+fn exposed(options: &Options, defaults: &ImageDefaults) -> Result<Vec<(u16, Protocol)>> {
+    let mut ports = options.expose.clone();
+    for text in defaults.exposed_ports.keys() {
+        ports.extend(options::parse::expose(text)?);
+    }
+    ports.extend(options.ports.iter().map(|port| (port.container_port, port.protocol)));
+    ports.sort_unstable();
+    ports.dedup();
+    Ok(ports)
 }
 
 /// `--volumes-from CONTAINER[:ro|rw]`. Its anonymous volumes stay its own.
@@ -180,7 +195,7 @@ fn check(options: &Options) -> Result<()> {
         if options.privileged
             || shared(&namespaces.pid)
             || shared(&namespaces.ipc)
-            || namespaces.network != Network::None
+            || matches!(namespaces.network, Network::Host | Network::Container(_))
         {
             return Err(Error::invalid(
                 "a user namespace of its own goes with private namespaces only, and not with --privileged",
@@ -199,6 +214,7 @@ fn check(options: &Options) -> Result<()> {
         names::check(name)?;
     }
     health::check(&options.health)?;
+    check_network(options)?;
     let memory = options.resources.memory.as_ref();
     if let Some(limit) = memory.and_then(|memory| memory.limit).filter(|&limit| limit > 0) {
         const LEAST: i64 = 6 << 20;
@@ -210,6 +226,29 @@ fn check(options: &Options) -> Result<()> {
         }
     } else if memory.and_then(|memory| memory.swap).is_some_and(|swap| swap > 0) {
         return Err(Error::invalid("a limit of memory and swap needs a memory limit too"));
+    }
+    Ok(())
+}
+
+/// What belongs to networks makes sense only with one, and a network has a container once.
+fn check_network(options: &Options) -> Result<()> {
+    let conflict = |what: &str, why: &str| Err(Error::invalid(format!("conflicting options: {what} and {why}")));
+    let Network::Joined(places) = &options.namespaces.network else {
+        return match &options.namespaces.network {
+            Network::Container(_) if !options.ports.is_empty() || options.publish_all => {
+                conflict("published ports", "another container's network")
+            }
+            Network::None if !options.ports.is_empty() => conflict("published ports", "no network"),
+            _ => Ok(()),
+        };
+    };
+    for (at, place) in places.iter().enumerate() {
+        if places[..at].iter().any(|other| other.network == place.network) {
+            return Err(Error::invalid(format!("network {} is given twice", place.network)));
+        }
+        if !place.aliases.is_empty() && matches!(place.network.as_str(), networks::DEFAULT | "default") {
+            return conflict("aliases", "the default network, which has no names");
+        }
     }
     Ok(())
 }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use monitor::health::Health;
+use network::Live;
 use stdx::Result;
 use sys::mount::Overlay;
 
 use crate::Engine;
 use crate::containers::{Container, health, pause};
-use crate::images;
+use crate::{images, networks};
 
 /// A container and where its parts are.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Details {
     pub health: Option<Health>,
     /// Its root filesystem's layers.
     pub root: Overlay,
+    /// How it is joined to networks, if it runs.
+    pub live: Option<Live>,
     /// Its log.
     pub log: PathBuf,
     /// Where its `/etc` files are.
@@ -40,6 +43,7 @@ pub fn inspect(engine: &Engine, container: Container) -> Result<Details> {
             upper: Some((dir.join("upper"), dir.join("work"))),
             volatile: record.options.auto_remove,
         },
+        live: networks::live_of(engine, &record.id)?,
         log: record.log_path(engine),
         run_dir: engine.dirs().container_run(&record.id),
         volumes: engine.dirs().volumes(),

@@ -3,6 +3,7 @@
 pub mod parse;
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use monitor::health::OnFailure;
@@ -10,6 +11,9 @@ use monitor::restart::Policy;
 use oci::image_config::Healthcheck;
 use oci::runtime_spec::{DeviceRule, Resources, Rlimit, TimeOffset};
 use serde::{Deserialize, Serialize};
+
+/// In place of an address: the host's, as the container sees it.
+pub const HOST_GATEWAY: &str = "host-gateway";
 
 /// The options of `create` and `run`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,9 +38,15 @@ pub struct Options {
     pub groups: Vec<String>,
     pub hostname: Option<String>,
     pub domainname: Option<String>,
-    /// `(name, address)`.
+    /// `(name, address)`; the address [`HOST_GATEWAY`] is that of the host.
     pub extra_hosts: Vec<(String, String)>,
     pub dns: Dns,
+    /// Ports of the host that lead to it.
+    pub ports: Vec<network::ports::Wanted>,
+    /// Ports it says it listens on, besides those of its image.
+    pub expose: Vec<(u16, network::ports::Protocol)>,
+    /// All of those get a free port of the host.
+    pub publish_all: bool,
 
     pub tty: bool,
     /// Standard input stays open.
@@ -145,6 +155,23 @@ pub enum Network {
     None,
     Host,
     Container(String),
+    /// Networks of the engine's, the first of which has `eth0`.
+    Joined(Vec<Attachment>),
+}
+
+/// A place in a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attachment {
+    /// The network's name or id.
+    pub network: String,
+    /// Names that it has in this network besides its own.
+    pub aliases: Vec<String>,
+    pub ip: Option<Ipv4Addr>,
+    pub ip6: Option<Ipv6Addr>,
+    pub mac: Option<[u8; 6]>,
+    /// Further addresses, of the device alone.
+    pub link_local: Vec<IpAddr>,
 }
 
 /// The user namespace.

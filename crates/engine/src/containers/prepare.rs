@@ -26,6 +26,7 @@ use crate::containers::record::Record;
 use crate::containers::spec::{self, Facts};
 use crate::containers::{CLEANUP_ARGUMENT, Container, RESTART_ARGUMENT, etc, find, health, pause};
 use crate::images;
+use crate::networks;
 use crate::volumes;
 
 /// A container that could not be started, with Docker's exit code for why.
@@ -74,11 +75,20 @@ pub fn prepare(engine: &Engine, record: &Record, terminal: (u16, u16)) -> std::r
 /// How often the one that begins to start a container again looks whether another verb is done with it.
 const PATIENCE: Duration = Duration::from_millis(5);
 
-/// The same for a container that its policy starts again. `lock` is its monitor's, held until nobody else can begin.
+/// What the monitor of a container leaves to whoever starts it again by its policy.
+#[derive(Debug)]
+pub struct Legacy {
+    /// The monitor's lock, held until nobody else can begin.
+    pub lock: Option<OwnedFd>,
+    /// What keeps its ports.
+    pub ports: Option<OwnedFd>,
+}
+
+/// The same for a container that its policy starts again.
 pub(crate) fn prepare_again(
     engine: &Engine,
     record: &Record,
-    lock: Option<OwnedFd>,
+    legacy: Legacy,
 ) -> std::result::Result<Prepared, StartError> {
     // Not waited for with the monitor's lock in hand, for which the other verb may be waiting.
     let ours = loop {
@@ -90,7 +100,7 @@ pub(crate) fn prepare_again(
         }
         std::thread::sleep(PATIENCE);
     };
-    put_in_place(engine, record, (0, 0), ours, Some(lock))
+    put_in_place(engine, record, (0, 0), ours, Some(legacy))
 }
 
 fn not_again(record: &Record) -> Error {
@@ -102,7 +112,7 @@ fn put_in_place(
     record: &Record,
     terminal: (u16, u16),
     lock: Flock,
-    again: Option<Option<OwnedFd>>,
+    again: Option<Legacy>,
 ) -> std::result::Result<Prepared, StartError> {
     let now = Container::load_locked(engine, &record.id)?;
     let mut restart = Restart { policy: record.options.restart, ..Restart::default() };
@@ -113,6 +123,7 @@ fn put_in_place(
         }
         (_, Some(_)) => {
             // The ended monitor has left it for us.
+            networks::leave::ended(engine, &record.id)?;
             let _ = std::fs::remove_dir_all(engine.dirs().container_run(&record.id));
             return Err(not_again(record).into());
         }
@@ -122,7 +133,7 @@ fn put_in_place(
         _ => {}
     }
     // Nobody else can begin: the container's lock is ours.
-    drop(again);
+    let kept = again.and_then(|legacy| legacy.ports);
     match now {
         None => return Err(Error::not_found(format!("no such container: {}", record.name)).into()),
         Some(container) if container.is_alive() => {
@@ -136,16 +147,25 @@ fn put_in_place(
     // An old monitor has written the end down and is taking things down, this directory among them.
     Flock::exclusive_existing(&lock_path(&run_dir))?;
     make_dir(&run_dir, 0o711)?;
+    let mut joined = networks::join::prepare(engine, record, &run_dir, kept)?;
     let hostname = hostname(record);
-    etc::write(&run_dir, &record.options, &hostname)?;
+    etc::write(engine, &run_dir, record, &hostname, joined.as_ref().map(|joined| &joined.live))?;
     let facts = gather(engine, record, &run_dir, hostname)?;
     Bundle::save(&run_dir, &spec::build(record, &facts)?)?;
-    monitor_config(engine, record, terminal, restart)?.save(&run_dir)?;
-    let mut connection = monitor::spawn::spawn(&run_dir)?;
+    let ports = joined.as_ref().map(|joined| joined.live.ports.clone()).unwrap_or_default();
+    let keeper = joined.as_mut().and_then(|joined| joined.reservation.take()).map(|reservation| reservation.keeper);
+    monitor::Config { ports, ..monitor_config(engine, record, terminal, restart)? }.save(&run_dir)?;
+    let mut connection = monitor::spawn::spawn(&run_dir, keeper)?;
     match connection.receive()? {
         Some(Event::Ready(ready)) => {
             health::write_template(engine, record, ready.pid, &run_dir)?;
-            Ok(Prepared { connection, pid: ready.pid, warnings: ready.warnings, lock })
+            let mut warnings = ready.warnings;
+            if let Some(joined) = &mut joined {
+                warnings.append(&mut joined.warnings);
+                // If it fails, the monitor takes everything back when the connection is closed.
+                joined.plug(engine, ready.pid)?;
+            }
+            Ok(Prepared { connection, pid: ready.pid, warnings, lock })
         }
         Some(Event::Failed(failed)) => Err(failed.into()),
         _ => Err(Error::new(Kind::Internal, "the container's monitor ended before the container was made").into()),
@@ -366,6 +386,7 @@ fn monitor_config(engine: &Engine, record: &Record, terminal: (u16, u16), restar
         stdin: options.open_stdin,
         stdin_once: options.stdin_once,
         log,
+        ports: Vec::new(),
         cleanup: options.auto_remove.then(|| ourselves(CLEANUP_ARGUMENT)),
         health: health::settings(record),
         restart: Restart { program: own_path()?, arguments: ourselves(RESTART_ARGUMENT), ..restart },

@@ -13,6 +13,7 @@ use crate::Engine;
 use crate::config::make_dir;
 use crate::containers::record::Record;
 use crate::containers::{Container, find, names, stop};
+use crate::networks;
 use crate::volumes;
 
 /// Removes the container that `text` names. A running one, or one whose record cannot be read, only with `force`; its anonymous
@@ -85,6 +86,7 @@ fn delete_files(engine: &Engine, id: &str, cgroup: &dyn Cgroup, name: Option<&st
     // The monitor has removed it, or nobody has.
     let _ = cgroup.remove();
     // Before the container is gone: afterwards nobody would know of it.
+    networks::leave::removed(engine, id)?;
     remove_tree(&run_dir)?;
     // Renamed first: from here on it does not exist, however far the removal gets.
     let gone = engine.dirs().unfinished().join(id);

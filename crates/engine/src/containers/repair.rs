@@ -12,6 +12,7 @@ use stdx::flock::Flock;
 
 use crate::Engine;
 use crate::containers::{Container, remove};
+use crate::networks;
 
 /// The exit code of a container that was killed with its monitor.
 const KILLED: i32 = 137;
@@ -60,6 +61,8 @@ fn bury(engine: &Engine, container: Container) -> Result<Option<Container>> {
         }
         _ => killed(container.record.created, 0),
     };
+    // What cannot be taken back now is taken back with the container.
+    let _ = networks::leave::ended(engine, &container.record.id);
     let _ = std::fs::remove_dir_all(engine.dirs().container_run(&container.record.id));
     let state = State::Exited(exit);
     state.save(&container.record.state_path(engine))?;

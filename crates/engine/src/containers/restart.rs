@@ -1,7 +1,5 @@
 //! `restart`, a stop and then a start; and what a container's policy asks for.
 
-use std::os::fd::OwnedFd;
-
 use monitor::State;
 use monitor::client::Connection;
 use monitor::protocol::{Event, Request};
@@ -10,6 +8,7 @@ use stdx::Result;
 
 use crate::Engine;
 use crate::containers::attach::{self, Streams};
+use crate::containers::prepare::Legacy;
 use crate::containers::{Container, StartError, find, prepare, stop, wait};
 
 /// Stops a container, if it runs, and starts it again. Gives the warnings of the start.
@@ -23,10 +22,10 @@ pub fn restart(
     attach::start(engine, container, Streams::default(), (0, 0)).map(|(_, warnings)| warnings)
 }
 
-/// Starts a container whose policy asks for it. `lock` is its monitor's, taken over from the one that has ended.
-pub fn again(engine: &Engine, id: &str, lock: Option<OwnedFd>) -> std::result::Result<(), StartError> {
+/// Starts a container whose policy asks for it, with what its monitor that has ended leaves.
+pub fn again(engine: &Engine, id: &str, legacy: Legacy) -> std::result::Result<(), StartError> {
     let container = find::find(engine, id)?;
-    prepare::prepare_again(engine, &container.record, lock)?.start(&[]).map(drop)
+    prepare::prepare_again(engine, &container.record, legacy)?.start(&[]).map(drop)
 }
 
 /// Sees to it that a container which waits for its next start has none. Gives the container as it is then: it may have been

@@ -213,7 +213,7 @@ fn namespaces(record: &Record, facts: &Facts) -> Vec<SpecNamespace> {
     let network = match &wanted.network {
         Network::Host => None,
         Network::Container(_) => Some(joined(facts.network_of, "net")),
-        Network::None => Some(None),
+        Network::None | Network::Joined(_) => Some(None),
     };
     let all = [
         (NamespaceType::User, record.user_range.map(|_| None)),

@@ -11,7 +11,7 @@ use store::Finding;
 use crate::Engine;
 use crate::containers::record::{Record, RecordImage};
 use crate::containers::{find, list, names};
-use crate::images;
+use crate::{images, networks};
 
 /// Verifies everything below the data root; with `repair`, puts right what can be.
 pub fn check(engine: &Engine, repair: bool) -> Result<Vec<Finding>> {
@@ -21,6 +21,7 @@ pub fn check(engine: &Engine, repair: bool) -> Result<Vec<Finding>> {
     let mut findings = engine.store()?.check(repair, &in_use)?;
     check_containers(engine, &mut findings)?;
     check_names(engine, repair, &mut findings)?;
+    networks::repair::check(engine, repair, &mut findings)?;
     Ok(findings)
 }
 

@@ -8,6 +8,7 @@ use crate::Engine;
 use crate::containers::{list, remove};
 use crate::filter::Filter;
 use crate::images;
+use crate::networks;
 use crate::volumes;
 
 /// What went.
@@ -15,6 +16,7 @@ use crate::volumes;
 pub struct Pruned {
     pub containers: Vec<String>,
     pub volumes: Vec<String>,
+    pub networks: Vec<String>,
     pub images: Vec<Removed>,
     /// Of blocks below the data root.
     pub bytes: u64,
@@ -30,10 +32,11 @@ pub fn images(engine: &Engine, all: bool, filter: &Filter) -> Result<Pruned> {
     freed(engine, |pruned| prune_images(engine, all, filter, pruned))
 }
 
-/// Removes all of that, beginnings of blobs, with `volumes` anonymous volumes, and whatever belongs to nothing.
+/// Removes all of that, networks, beginnings of blobs, with `volumes` anonymous volumes, and whatever belongs to nothing.
 pub fn system(engine: &Engine, all: bool, volumes: bool, filter: &Filter) -> Result<Pruned> {
     freed(engine, |pruned| {
         prune_containers(engine, filter, pruned)?;
+        pruned.networks = networks::prune(engine, filter)?;
         if volumes {
             pruned.volumes = volumes::prune(engine, false, filter)?;
         }

@@ -56,8 +56,9 @@ pub(crate) fn system(engine: &Engine, args: &[OsString]) -> Result<i32, Failure>
     let (args, with_volumes) = (args.images, args.volumes);
     let images = if args.all { "all images without a container" } else { "all images without a name" };
     let volumes = if with_volumes { "  - all anonymous volumes without a container\n" } else { "" };
-    let warning =
-        format!("This will remove:\n  - all stopped containers\n  - {images}\n{volumes}  - parts of downloads\n");
+    let warning = format!(
+        "This will remove:\n  - all stopped containers\n  - all networks without a container\n  - {images}\n{volumes}  - parts of downloads\n"
+    );
     let filter = filter(&args.filter)?;
     if args.force || agreed(&warning)? {
         show(&prune::system(engine, args.all, with_volumes, &filter)?);
@@ -105,6 +106,7 @@ fn show(pruned: &Pruned) {
     };
     lines("Deleted Containers", pruned.containers.clone());
     lines("Deleted Volumes", pruned.volumes.clone());
+    lines("Deleted Networks", pruned.networks.clone());
     let image = |item: &Removed| match item {
         Removed::Untagged(name) => format!("untagged: {}", name.familiar()),
         Removed::Deleted(id) => format!("deleted: {id}"),

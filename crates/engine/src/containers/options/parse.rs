@@ -7,7 +7,11 @@ use oci::runtime_spec::{DeviceRule, DeviceType, Rlimit, RlimitType, ThrottleDevi
 use stdx::size::parse_bytes;
 use stdx::{Context, Error, Result};
 
-use super::{Device, Log, Mount, MountKind, Namespace, Network, Offset, Time, User};
+use super::{Device, HOST_GATEWAY, Log, Mount, MountKind, Namespace, Offset, Time, User};
+
+mod networks;
+
+pub use networks::{alias, expose, ipv4, ipv6, link_local, mac, networks, publish};
 
 fn invalid(what: &str, text: &str, why: &str) -> Error {
     Error::invalid(format!("invalid {what} \"{text}\": {why}"))
@@ -23,17 +27,6 @@ pub fn namespace(kind: &str, text: &str) -> Result<Namespace> {
         ("none", _) if kind == "ipc" => Ok(Namespace::None),
         (_, Some(id)) if !id.is_empty() => Ok(Namespace::Container(id.into())),
         _ => Err(invalid(&format!("{kind} mode"), text, "see \"tare run --help\" for what it may be")),
-    }
-}
-
-/// `--network`.
-pub fn network(text: &str) -> Result<Network> {
-    match (text, text.strip_prefix("container:")) {
-        ("none", _) => Ok(Network::None),
-        ("host", _) => Ok(Network::Host),
-        (_, Some(id)) if !id.is_empty() => Ok(Network::Container(id.into())),
-        _ => Err(Error::unsupported(format!("network \"{text}\" is not supported yet"))
-            .hint("use none, host or container:ID")),
     }
 }
 
@@ -161,10 +154,14 @@ pub fn extra_host(text: &str) -> Result<(String, String)> {
     let split = text.split_once('=').or_else(|| text.split_once(':'));
     let (name, address) = split.ok_or_else(|| invalid("host entry", text, "it must be NAME:ADDRESS"))?;
     let address = address.trim_start_matches('[').trim_end_matches(']');
-    if name.is_empty() || name.contains(char::is_whitespace) || address.parse::<std::net::IpAddr>().is_err() {
+    if name.is_empty() || name.contains(char::is_whitespace) || !is_address(address) {
         return Err(invalid("host entry", text, "the address is not an IP address"));
     }
     Ok((name.into(), address.into()))
+}
+
+fn is_address(text: &str) -> bool {
+    text == HOST_GATEWAY || text.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// `-e NAME=value`, or `-e NAME` for the value of our own environment. `None` if it has none.
