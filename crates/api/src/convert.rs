@@ -12,13 +12,14 @@ use engine::volumes::Volume;
 pub use image::image;
 use jiff::Timestamp;
 use monitor::State;
+use monitor::events::{Event, Kind};
 use monitor::health::Health;
 use monitor::restart::Policy;
 
 use crate::networks;
 use crate::types::{
-    self, ContainerConfig, ContainerInspect, ContainerState, GraphDriver, HealthcheckResult, HostConfig, LogConfig,
-    MountPoint, RestartPolicy, VolumeInspect,
+    self, ContainerConfig, ContainerInspect, ContainerState, EventActor, EventMessage, GraphDriver, HealthcheckResult,
+    HostConfig, LogConfig, MountPoint, RestartPolicy, VolumeInspect,
 };
 
 /// What Go's zero time looks like: never.
@@ -352,5 +353,21 @@ fn config(record: &Record) -> ContainerConfig {
         stop_timeout: options.stop_timeout,
         healthcheck: record.process.healthcheck.clone(),
         shell: record.process.shell.clone(),
+    }
+}
+
+/// Something that happened, as `events` shows it.
+pub fn event(event: &Event) -> EventMessage {
+    let is_old = matches!(event.kind, Kind::Container | Kind::Image);
+    EventMessage {
+        status: is_old.then(|| event.action.clone()),
+        id: is_old.then(|| event.id.clone()),
+        from: event.attributes.get("image").filter(|_| event.kind == Kind::Container).cloned(),
+        kind: event.kind.name(),
+        action: event.action.clone(),
+        actor: EventActor { id: event.id.clone(), attributes: event.attributes.clone() },
+        scope: "local",
+        time: event.at.as_second(),
+        time_nano: i64::try_from(event.at.as_nanosecond()).unwrap_or(i64::MAX),
     }
 }

@@ -286,3 +286,35 @@ pub struct RootFs {
     pub kind: String,
     pub layers: Vec<String>,
 }
+
+/// `GET /events`: one of them.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventMessage {
+    /// The three old names of action, id and image, of containers and images alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    #[serde(rename = "Type")]
+    pub kind: &'static str,
+    #[serde(rename = "Action")]
+    pub action: String,
+    #[serde(rename = "Actor")]
+    pub actor: EventActor,
+    pub scope: &'static str,
+    /// Seconds since 1970.
+    pub time: i64,
+    #[serde(rename = "timeNano")]
+    pub time_nano: i64,
+}
+
+/// What an event happened to.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventActor {
+    #[serde(rename = "ID")]
+    pub id: String,
+    #[serde(rename = "Attributes")]
+    pub attributes: BTreeMap<String, String>,
+}

@@ -209,6 +209,7 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "image prune", long: "image prune", about: "Remove images not in use", run: system::prune::images },
     Command { name: "system df", long: "system df", about: "Show where the room goes", run: system::df::main },
+    Command { name: "events", long: "system events", about: "Show what happens, live", run: system::events::main },
     Command {
         name: "system start",
         long: "system start",

@@ -50,11 +50,13 @@ fn object(columns: &[Column], values: impl Iterator<Item = Value>) -> Value {
     Value::Object(fields)
 }
 
-fn parse(format: &str) -> Result<Template> {
+/// Reads a template.
+pub(crate) fn parse(format: &str) -> Result<Template> {
     Template::parse(format).map_err(invalid)
 }
 
-fn render(template: &Template, data: &Value) -> Result<String> {
+/// What a template says of a document.
+pub(crate) fn render(template: &Template, data: &Value) -> Result<String> {
     template.render(data).map_err(invalid)
 }
 

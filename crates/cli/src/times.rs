@@ -1,6 +1,7 @@
 //! Durations as people say them, in Docker's words.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// `Less than a second`, `5 seconds`, `About a minute`, `3 hours` …
 pub(crate) fn human(seconds: i64) -> String {
@@ -28,6 +29,28 @@ pub(crate) fn ago(time: Timestamp) -> String {
 /// As Go prints a time: `2026-01-31 12:00:00 +0100 CET`, in this machine's zone.
 pub(crate) fn as_go(time: Timestamp) -> String {
     time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
+}
+
+/// RFC 3339 in this machine's zone, with nanoseconds: `2026-01-31T12:00:00.123456789+01:00`.
+pub(crate) fn rfc3339(time: Timestamp) -> String {
+    let offset = match zone_offset(time, ":") {
+        zero if zero == "+00:00" => "Z".to_owned(),
+        offset => offset,
+    };
+    format!("{}{offset}", TimeZone::system().to_datetime(time).strftime("%Y-%m-%dT%H:%M:%S.%9f"))
+}
+
+/// As Docker's columns have it: `2026-01-31 12:00:00 +0100 CET`.
+pub(crate) fn absolute(time: Timestamp) -> String {
+    let zone = TimeZone::system();
+    let name = zone.to_offset_info(time).abbreviation().to_owned();
+    format!("{} {} {name}", zone.to_datetime(time).strftime("%Y-%m-%d %H:%M:%S"), zone_offset(time, ""))
+}
+
+fn zone_offset(time: Timestamp, between: &str) -> String {
+    let seconds = TimeZone::system().to_offset(time).seconds();
+    let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs() / 60);
+    format!("{sign}{:02}{between}{:02}", minutes / 60, minutes % 60)
 }
 
 /// Seconds since `time`.

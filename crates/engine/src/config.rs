@@ -48,6 +48,11 @@ impl Dirs {
         self.root.join("volumes")
     }
 
+    /// The journal of what happens. It goes with a boot, as what it tells of does.
+    pub(crate) fn events(&self) -> PathBuf {
+        self.run.join("events")
+    }
+
     pub(crate) fn names(&self) -> PathBuf {
         self.root.join("names")
     }

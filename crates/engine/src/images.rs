@@ -7,20 +7,21 @@ pub mod push;
 pub mod save;
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use oci::image_config::Config as ImageDefaults;
-use oci::{ImageId, Platform};
+use oci::{ImageId, Platform, Reference};
 use rustix::fs::{CWD, Mode, OFlags};
 use stdx::{Context, Error, Result, id};
-use store::{Image, Removed, Usage};
+use store::{Image, ImportOptions, Loaded, Progress, Removed, Usage};
 use sys::mount::{self, Overlay};
 use sys::root::Root;
 
-use crate::Engine;
 use crate::config::make_dir;
 use crate::containers;
 use crate::containers::record::RecordImage;
+use crate::{Engine, events};
 
 /// Finds the image that `text` names, and what it says about its program.
 pub fn resolve(engine: &Engine, text: &str, platform: Option<&str>) -> Result<(RecordImage, ImageDefaults)> {
@@ -49,6 +50,38 @@ pub fn resolve(engine: &Engine, text: &str, platform: Option<&str>) -> Result<(R
         }
     }
     Ok((record, defaults))
+}
+
+/// Gives the image that `source` names a further name.
+pub fn tag(engine: &Engine, source: &str, target: &Reference) -> Result<()> {
+    let store = engine.store()?;
+    let image = store.resolve(source)?;
+    store.tag(&image.id, target)?;
+    events::image(engine, &image.id, &target.familiar(), "tag");
+    Ok(())
+}
+
+/// Reads an archive of images; see [`store::Store::load`].
+pub fn load(
+    engine: &Engine,
+    reader: impl Read + Send,
+    platform: Option<&Platform>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Vec<Loaded>> {
+    let loaded = engine.store()?.load(reader, platform, progress)?;
+    for image in &loaded {
+        let name = image.names.first().map_or_else(|| image.id.to_string(), Reference::familiar);
+        events::image(engine, &image.id, &name, "load");
+    }
+    Ok(loaded)
+}
+
+/// Makes an image of a root file system's tar.
+pub fn import(engine: &Engine, reader: impl Read + Send, options: ImportOptions) -> Result<ImageId> {
+    let name = options.name.clone().map(|name| name.or_latest().familiar());
+    let id = engine.store()?.import(reader, options)?;
+    events::image(engine, &id, &name.unwrap_or_else(|| id.to_string()), "import");
+    Ok(id)
 }
 
 /// Whether there is an image that `text` names.
@@ -145,14 +178,29 @@ pub fn remove(engine: &Engine, text: &str, force: bool) -> Result<Vec<Removed>> 
         return Err(Error::invalid("cannot remove image \"host\": it is built in"));
     }
     let containers = containers::list::list(engine, true)?.containers;
+    // By a name that is gone the image could not be told any more.
+    let before = engine.store()?.resolve(text).map(|image| image.id).ok();
     let removed = engine.store()?.remove(text, force, &|id: &ImageId| usage(&containers, id))?;
+    let name = removed.iter().find_map(|item| match item {
+        Removed::Untagged(name) => Some(name.familiar()),
+        _ => None,
+    });
     for item in &removed {
+        tell_of_removal(engine, item, before.as_ref(), name.as_deref().unwrap_or(text));
         if let Removed::DeletedLayer(chain) = item {
             // A layer that is gone needs none.
             let _ = std::fs::remove_dir_all(engine.dirs().root.join("init").join(chain.hex()));
         }
     }
     Ok(removed)
+}
+
+fn tell_of_removal(engine: &Engine, item: &Removed, id: Option<&ImageId>, name: &str) {
+    match (item, id) {
+        (Removed::Untagged(name), Some(id)) => events::image(engine, id, &name.familiar(), "untag"),
+        (Removed::Deleted(id), _) => events::image(engine, id, name, "delete"),
+        _ => {}
+    }
 }
 
 pub(crate) fn usage(containers: &[containers::Container], id: &ImageId) -> Option<Usage> {

@@ -4,6 +4,7 @@
 //! ```text
 //! ROOT  (/var/lib/tare)                     RUN  (/run/tare)
 //!   content/ ingest/ snapshots/ images/       containers/ID/   one container's live side, see `monitor`
+//!                                             events/          the journal of what happens, see `events`
 //!                      the store's              lock           held by the verb that changes the container
 //!   init/CHAIN/        the init layers          hosts …         its /etc files
 //!   containers/ID/
@@ -21,6 +22,7 @@
 
 pub mod config;
 pub mod containers;
+pub mod events;
 pub mod filter;
 pub mod images;
 pub mod networks;

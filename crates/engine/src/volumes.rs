@@ -21,15 +21,16 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use monitor::events::Attributes;
 use serde::{Deserialize, Serialize};
 use stdx::atomic_write::{Durability, atomic_write};
 use stdx::remove_tree::remove_tree;
 use stdx::{Context, Error, Result, id};
 
-use crate::Engine;
 use crate::config::make_dir;
 use crate::containers::options::{Mount, MountKind};
 use crate::containers::{Container, Record, list, names};
+use crate::{Engine, events};
 
 pub(crate) use fill::fill;
 pub use prune::prune;
@@ -100,6 +101,7 @@ pub(crate) fn create_locked(engine: &Engine, wanted: &Wanted) -> Result<Volume> 
     let json = serde_json::to_vec(&volume).context(what)?;
     atomic_write(&scratch.join(FILE), &json, Durability::Synced)?;
     fs::rename(&scratch, dir(engine).join(&volume.name)).context(what)?;
+    events::volume(engine, &volume.name, "create", Attributes::default());
     Ok(volume)
 }
 

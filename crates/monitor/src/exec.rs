@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use stdx::{Context, Error, Result};
 
 use crate::config;
+use crate::events::{Attributes, Teller};
 use crate::hub::Hub;
 use crate::protocol::Event;
 use crate::serve::{Failure, become_monitor, reap, take_first_client};
@@ -98,9 +99,17 @@ pub fn main(dir: &Path) -> Result<()> {
     become_monitor();
     let mut hub = Hub::open(dir, first)?;
     if hub.wait_for_start() {
-        match execute(&Config::load(dir)?, &mut hub) {
-            Ok(executed) => live(&executed, &mut hub),
-            Err(failure) => hub.tell_all(&Event::Failed(failure.failed())),
+        let config = Config::load(dir)?;
+        let teller = Told::new(dir, &config);
+        teller.tell_of("exec_create");
+        teller.tell_of("exec_start");
+        match execute(&config, &mut hub) {
+            Ok(executed) => live(&executed, &mut hub, &teller),
+            Err(failure) => {
+                let failed = failure.failed();
+                teller.tell_of_the_end(failed.exit_code);
+                hub.tell_all(&Event::Failed(failed));
+            }
         }
     }
     // What is left goes with the container's run directory.
@@ -140,7 +149,7 @@ fn execute(config: &Config, hub: &mut Hub) -> std::result::Result<Executed, Fail
     Ok(executed)
 }
 
-fn live(executed: &Executed, hub: &mut Hub) {
+fn live(executed: &Executed, hub: &mut Hub, told: &Told) {
     hub.broadcast(&Event::Started);
     let program = executed.pidfd.as_fd();
     hub.serve_early(program);
@@ -148,6 +157,32 @@ fn live(executed: &Executed, hub: &mut Hub) {
     while !hub.round(Some(program), &[], None).ended {}
     let code = reap(program);
     hub.drain();
+    told.tell_of_the_end(code);
     hub.broadcast(&Event::Exited(code));
     hub.finish_sending();
+}
+
+/// Tells what happens to one further process, as something that happens to its container.
+struct Told {
+    teller: Teller,
+    id: String,
+    command: String,
+}
+
+impl Told {
+    /// For the process of `dir`, which is two levels below the container's.
+    fn new(dir: &Path, config: &Config) -> Self {
+        let home = dir.ancestors().nth(2).unwrap_or(dir);
+        let id = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { teller: Teller::new(home), id, command: config.process.args.join(" ") }
+    }
+
+    fn tell_of(&self, action: &str) {
+        self.teller.tell(&format!("{action}: {}", self.command), Attributes::default().with("execID", &self.id));
+    }
+
+    fn tell_of_the_end(&self, exit_code: i32) {
+        let how = Attributes::default().with("execID", &self.id).with("exitCode", exit_code);
+        self.teller.tell("exec_die", how);
+    }
 }

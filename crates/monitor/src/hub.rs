@@ -11,6 +11,7 @@ use sys::Errno;
 use sys::socket::SocketType;
 
 use crate::config::SOCKET;
+use crate::events::{Attributes, Teller};
 use crate::log::{Log, Stream};
 use crate::output::Client;
 use crate::protocol::{Event, Request};
@@ -38,6 +39,8 @@ pub(crate) struct Hub {
     stdin_once: bool,
     outputs: Vec<Output>,
     log: Option<Log>,
+    /// Tells of the terminal's new size.
+    pub(crate) teller: Option<Teller>,
     buffer: Vec<u8>,
     /// A client has said that it will clean up.
     pub(crate) bye: bool,
@@ -70,6 +73,7 @@ impl Hub {
             stdin_once: false,
             outputs: Vec::new(),
             log: None,
+            teller: None,
             buffer: vec![0; BUFFER],
             bye: false,
             end_wanted: false,
@@ -255,6 +259,8 @@ impl Hub {
                 if let Some(output) = self.outputs.iter().find(|output| output.terminal) {
                     // The terminal is closing: its size no longer matters.
                     let _ = sys::pty::resize(&output.fd, rows, columns);
+                    let size = Attributes::default().with("height", rows).with("width", columns);
+                    self.teller.iter().for_each(|teller| teller.tell("resize", size.clone()));
                 }
             }
             Request::Signal(number) => {

@@ -11,6 +11,7 @@
 //!   monitor.json    [`Config`]: what the monitor has to know besides
 //!   monitor.lock    held while the monitor lives
 //!   control.sock    clients speak [`protocol`] here
+//!   actor.json      the container as [`events`] show it
 //!   health.json     what a health check executes, if there is one
 //!   exec/ID/        the same for a further process: `exec.json` ([`exec::Config`]), control.sock
 //! ```
@@ -19,6 +20,7 @@
 
 pub mod client;
 pub mod config;
+pub mod events;
 pub mod exec;
 pub mod health;
 pub mod protocol;

@@ -19,6 +19,7 @@ use stdx::{Context, Error, Result};
 use sys::signal::SignalFd;
 
 use crate::config::{Config, lock_path};
+use crate::events::{Attributes, Teller};
 use crate::health::watch::Watch;
 use crate::health::{OnFailure, Status};
 use crate::hub::Hub;
@@ -157,6 +158,8 @@ struct Monitor {
     watch: Option<Watch>,
     /// Tells of children that have ended.
     children: Option<SignalFd>,
+    /// Tells what happens to the container.
+    teller: Teller,
 }
 
 fn prepare(dir: &Path, config: Config, hub: &mut Hub) -> std::result::Result<(Monitor, Created), Failure> {
@@ -201,6 +204,7 @@ fn prepare(dir: &Path, config: Config, hub: &mut Hub) -> std::result::Result<(Mo
         was_short: false,
         watch: None,
         children: None,
+        teller: Teller::new(dir),
     };
     Ok((monitor, created))
 }
@@ -280,6 +284,8 @@ impl Monitor {
         self.reap_orphans();
         self.watch = self.config.health.take().map(|settings| Watch::begin(settings, &self.dir, &self.config.state));
         State::Running { process: self.process, started_at, restarts }.save(&self.config.state)?;
+        self.teller.tell("start", Attributes::default());
+        hub.teller = Some(self.teller.clone());
         hub.broadcast(&Event::Started);
         hub.serve_early(started.pidfd.as_fd());
         sys::process::slim_down();
@@ -295,6 +301,7 @@ impl Monitor {
             None => State::Exited(exit.clone()),
         };
         state.save(&self.config.state)?;
+        self.tell_of_the_end(&exit, since.elapsed());
         hub.broadcast(&Event::Exited(exit.exit_code));
         // Published; now what takes time. The root's mount goes first: its last user is gone.
         drop(started);
@@ -312,6 +319,15 @@ impl Monitor {
             hub.wait_for_bye();
         }
         Ok(self.after_the_end())
+    }
+
+    fn tell_of_the_end(&self, exit: &Exit, ran: Duration) {
+        if exit.oom_killed {
+            self.teller.tell("oom", Attributes::default());
+        }
+        let how = Attributes::default().with("exitCode", exit.exit_code).with("execDuration", ran.as_secs());
+        self.teller.tell("die", how);
+        self.teller.tell_of_volumes();
     }
 
     /// Serves until the program has ended; gives what was done to it meanwhile.
@@ -338,6 +354,9 @@ impl Monitor {
             let cgroup = self.cgroup.as_ref();
             let readable = noticed.next().unwrap_or(false);
             let changed = self.watch.as_mut().and_then(|watch| watch.go_on(readable, || cgroup.is_frozen()));
+            if let Some(status) = changed {
+                self.teller.tell(&format!("health_status: {}", status.name()), Attributes::default());
+            }
             if changed == Some(Status::Unhealthy) {
                 ending = self.end_unhealthy(program, hub).unwrap_or(ending);
             }

@@ -5,7 +5,9 @@ pub mod atomic_write;
 pub mod error;
 pub mod flock;
 pub mod id;
+pub mod journal;
 pub mod remove_tree;
 pub mod size;
+pub mod watch;
 
 pub use error::{Context, Error, Kind, Result};

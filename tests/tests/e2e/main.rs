@@ -9,6 +9,7 @@ mod cp;
 mod credentials;
 mod deep_images;
 mod distributions;
+mod events;
 mod exec;
 mod exit_codes;
 mod faults;

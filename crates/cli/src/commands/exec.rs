@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use engine::Engine;
 use engine::containers::attach::Streams;
 use engine::containers::exec::{self, ExecOptions};
 use engine::containers::find;
 use engine::containers::options::parse;
+use engine::{Engine, events};
 use stdx::{Error, Kind, Result};
 
 use crate::error::Failure;
@@ -83,7 +83,10 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     }
     match stream::run(&mut connection, &session, signals)? {
         End::Exited(code) => Ok(code),
-        End::Detached => Ok(0),
+        End::Detached => {
+            events::of_container(engine, &container.record, "exec_detach");
+            Ok(0)
+        }
         End::Lost => Err(Failure::new(137, Error::new(Kind::Internal, "the command's monitor died"))),
     }
 }

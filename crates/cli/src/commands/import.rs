@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
 
-use engine::Engine;
+use engine::{Engine, images};
 use oci::{Platform, Reference};
 use stdx::{Context, Error, Kind};
 use store::ImportOptions;
@@ -53,12 +53,11 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
         return Err(Error::invalid("cannot name an image \"host\": that one is built in").into());
     }
     let _interruptible = Interruptible::begin(engine, &Undo::default())?;
-    let store = engine.store()?;
     let id = if args.file.as_os_str() == "-" {
-        store.import(std::io::stdin(), options)?
+        images::import(engine, std::io::stdin(), options)?
     } else {
         let file = File::open(&args.file).context(|| format!("cannot open {:?}", args.file))?;
-        store.import(file, options).context(|| format!("cannot import {:?}", args.file))?
+        images::import(engine, file, options).context(|| format!("cannot import {:?}", args.file))?
     };
     out(&format!("{id}\n"));
     Ok(0)

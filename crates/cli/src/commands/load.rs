@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
-use engine::Engine;
+use engine::{Engine, images};
 use stdx::{Context, Error};
 use store::{Progress, Step};
 
@@ -44,7 +44,7 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let show = !args.quiet && rustix::termios::isatty(rustix::stdio::stderr());
     let platform = platform(args.platform.as_deref())?;
     let _interruptible = Interruptible::begin(engine, &Undo::default())?;
-    let loaded = engine.store()?.load(reader, platform.as_ref(), &|progress| {
+    let loaded = images::load(engine, reader, platform.as_ref(), &|progress| {
         if show {
             report(progress);
         }

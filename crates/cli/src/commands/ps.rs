@@ -99,7 +99,7 @@ fn fields(engine: &Engine, container: &Container, id: String, whole: bool) -> Ve
         id,
         record.image.name().to_owned(),
         command(&record.process.args(), whole),
-        record.created.to_string(),
+        times::absolute(record.created),
         times::ago(record.created),
         api::convert::state(container.state.as_ref(), paused).status,
         status(engine, container),

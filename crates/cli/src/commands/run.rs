@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 
-use engine::Engine;
 use engine::containers::attach::Streams;
 use engine::containers::{Record, prepare, remove, wait};
+use engine::{Engine, events};
 use monitor::client::Connection;
 use monitor::protocol::Request;
 use stdx::{Context, Error, Kind, Result};
@@ -69,6 +69,9 @@ fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
     let signals = stream::collect_signals(&session)?;
     let started = prepare::prepare(engine, &record, terminal::size()).and_then(|prepared| {
         prepared.warnings.iter().for_each(|warning| eprintln!("WARNING: {warning}"));
+        if session.streams != Streams::default() {
+            events::of_container(engine, &record, "attach");
+        }
         prepared.start(&[session.streams.request()])
     });
     let connection = match started {
@@ -105,7 +108,10 @@ pub(super) fn stay(
             }
             Ok(code)
         }
-        End::Detached => Ok(0),
+        End::Detached => {
+            events::of_container(engine, record, "detach");
+            Ok(0)
+        }
         End::Lost => lost(engine, &record.id),
     }
 }

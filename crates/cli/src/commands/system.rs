@@ -2,5 +2,6 @@
 
 pub(super) mod check;
 pub(super) mod df;
+pub(super) mod events;
 pub(crate) mod prune;
 pub(super) mod start;

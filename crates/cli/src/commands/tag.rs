@@ -25,8 +25,6 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     if args.target == engine::images::host::NAME {
         return Err(Error::invalid("cannot name an image \"host\": that one is built in").into());
     }
-    let store = engine.store()?;
-    let image = store.resolve(&args.source)?;
-    store.tag(&image.id, &target)?;
+    engine::images::tag(engine, &args.source, &target)?;
     Ok(0)
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::process::Command;
 
-use engine::Engine;
 use engine::containers::find;
 use engine::containers::top::{self, Process};
+use engine::{Engine, events};
 use jiff::tz::TimeZone;
 use stdx::{Context, Error, Result};
 
@@ -27,6 +27,7 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let (name, options) =
         args.container_and_options.split_first().ok_or_else(|| Error::invalid("no container given"))?;
     let container = find::find(engine, name)?;
+    events::of_container(engine, &container.record, "top");
     if !options.is_empty() {
         table::out(&of_ps(options, &top::pids(&container)?)?);
         return Ok(0);

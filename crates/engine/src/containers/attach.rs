@@ -4,8 +4,8 @@ use monitor::client::Connection;
 use monitor::protocol::Request;
 use stdx::{Error, Result};
 
-use crate::Engine;
 use crate::containers::{Container, StartError, prepare, restart};
+use crate::{Engine, events};
 
 /// Which streams a client wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,6 +24,13 @@ impl Streams {
 
 /// Connects to the streams of a running container, from now on.
 pub fn attach(engine: &Engine, container: &Container, streams: Streams) -> Result<Connection> {
+    let connection = connect(engine, container, streams)?;
+    events::of_container(engine, &container.record, "attach");
+    Ok(connection)
+}
+
+/// The same, of which nobody is told.
+pub(crate) fn connect(engine: &Engine, container: &Container, streams: Streams) -> Result<Connection> {
     if !container.is_running() {
         return Err(
             Error::conflict(format!("container {} is not running", container.record.name)).hint("start it first")
@@ -44,6 +51,9 @@ pub fn start(
     let container = &restart::cancel(engine, container)?;
     let prepared = prepare::prepare(engine, &container.record, terminal)?;
     let warnings = prepared.warnings.clone();
+    if streams != Streams::default() {
+        events::of_container(engine, &container.record, "attach");
+    }
     let connection = prepared.start(&[streams.request()])?;
     Ok((connection, warnings))
 }

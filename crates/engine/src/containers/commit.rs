@@ -4,16 +4,17 @@ use std::os::fd::AsFd;
 
 use jiff::Timestamp;
 use layer::diff::Options as DiffOptions;
+use monitor::events::Attributes;
 use oci::image_config::{Config, History};
 use oci::{ImageConfig, Reference};
 use stdx::{Context, Error, Result};
 use store::{Commit, Committed};
 
-use crate::Engine;
 use crate::containers::Container;
 use crate::containers::layers::{self, Frozen};
 use crate::containers::pause;
 use crate::containers::record::{Record, RecordImage};
+use crate::{Engine, events};
 
 /// What the image is to say of itself, and how it is made.
 #[derive(Debug, Clone, Default)]
@@ -60,14 +61,18 @@ pub fn commit(engine: &Engine, container: &Container, options: Options) -> Resul
         created: Some(now),
         created_by: record.process.args().join(" "),
         author: options.author,
-        comment: options.message,
+        comment: options.message.clone(),
         empty_layer: false,
     };
     let upper = layers::open(&engine.dirs().container(&record.id).join("upper"))?;
     let _frozen = if options.keep_running { None } else { Some(Frozen::freeze(container)?) };
     let how = DiffOptions { ids: layers::ids(record), ..DiffOptions::default() };
     let names = options.name.map(Reference::or_latest).into_iter().collect();
-    store.commit(Commit { config, history, upper: Some((upper.as_fd(), how)), names })
+    let comment = options.message.clone();
+    let committed = store.commit(Commit { config, history, upper: Some((upper.as_fd(), how)), names })?;
+    let how = Attributes::default().with("comment", comment).with("imageID", committed.id);
+    events::container(engine, record, "commit", how);
+    Ok(committed)
 }
 
 /// Lets a container go on that a commit paused which was interrupted. One that was paused before stays so.
@@ -95,6 +100,7 @@ fn configuration(record: &Record, image: &Config) -> Config {
         cmd: list(&process.command),
         working_dir: process.working_dir.clone(),
         labels: process.labels.clone(),
+        healthcheck: process.healthcheck.clone(),
         stop_signal: options.stop_signal.clone().unwrap_or_else(|| image.stop_signal.clone()),
         stop_timeout: options.stop_timeout.or(image.stop_timeout),
         ..image.clone()

@@ -14,7 +14,7 @@ use crate::containers::{find, health, names, options, remove, userns};
 use crate::images;
 use crate::networks;
 use crate::volumes::{self, Wanted};
-use crate::{CgroupDriver, Engine};
+use crate::{CgroupDriver, Engine, events};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -63,7 +63,10 @@ pub fn create(engine: &Engine, options: Options) -> Result<Record> {
     })?;
     // It holds its volumes from here on, and filling them takes as long as it takes.
     match volumes::fill(engine, &record) {
-        Ok(()) => Ok(record),
+        Ok(()) => {
+            events::of_container(engine, &record, "create");
+            Ok(record)
+        }
         Err(error) => {
             // As above.
             let _ = remove::remove(engine, &record.id, true, true);

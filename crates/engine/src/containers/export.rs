@@ -5,9 +5,9 @@ use std::io::Write;
 use layer::diff::Options;
 use stdx::{Error, Result};
 
-use crate::Engine;
 use crate::containers::record::RecordImage;
 use crate::containers::{Container, layers};
+use crate::{Engine, events};
 
 /// Writes the tar. Nothing of the container is executed, and nothing in it is followed.
 pub fn export(engine: &Engine, container: &Container, writer: impl Write) -> Result<()> {
@@ -19,5 +19,7 @@ pub fn export(engine: &Engine, container: &Container, writer: impl Write) -> Res
     let store = engine.store()?;
     let _hold = store.hold()?;
     let root = layers::merged(engine, container)?;
-    layer::export(&root, writer, &Options { ids: layers::merged_ids(record), ..Options::default() }).map(drop)
+    layer::export(&root, writer, &Options { ids: layers::merged_ids(record), ..Options::default() })?;
+    events::of_container(engine, record, "export");
+    Ok(())
 }

@@ -1,12 +1,13 @@
 //! `kill`: a signal to a container's program, through its monitor, which knows it by a handle and not by a number.
 
 use monitor::client::Connection;
+use monitor::events::Attributes;
 use monitor::protocol::{Event, Request};
 use stdx::{Context, Error, Kind, Result};
 use sys::Errno;
 
-use crate::Engine;
 use crate::containers::{Container, pause, wait};
+use crate::{Engine, events};
 
 /// Sends `signal` to the program of a running container.
 pub fn kill(engine: &Engine, container: &Container, signal: i32) -> Result<()> {
@@ -25,6 +26,7 @@ pub(crate) fn signal_to(engine: &Engine, container: &Container, signal: i32, wan
     if wanted {
         connection.send(&Request::EndWanted)?;
     }
+    events::container(engine, &container.record, "kill", Attributes::default().with("signal", signal));
     send(&mut connection, signal).context(|| format!("cannot kill container {name}"))?;
     if pause::is_paused(engine, &container.record.id) && signal == sys::signal::KILL {
         // A frozen process does not even die (control groups of version 1).

@@ -110,7 +110,7 @@ pub fn logs(
 
 /// `None`: it has ended in the meantime, and all it wrote is in the files.
 fn follow(engine: &Engine, container: &Container) -> Option<Connection> {
-    attach::attach(engine, container, Streams { stdin: false, stdout: true, stderr: true }).ok()
+    attach::connect(engine, container, Streams { stdin: false, stdout: true, stderr: true }).ok()
 }
 
 /// Reads what is new, first in the file that was open, then in the one that rotation may have put in its place.

@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 
 use stdx::{Context, Error, Result};
 
-use crate::Engine;
 use crate::containers::Container;
+use crate::{Engine, events};
 
 /// Beside the monitor's files while the container is paused, so that listing containers need not ask the kernel of each.
 const MARK: &str = "paused";
@@ -49,7 +49,9 @@ fn set(engine: &Engine, container: &Container, paused: bool) -> Result<()> {
     if changed.is_ok() != paused {
         forget(engine, &record.id)?;
     }
-    changed.context(what)
+    changed.context(what)?;
+    events::of_container(engine, record, verb);
+    Ok(())
 }
 
 /// A new run of container `id` is not paused, whatever the last one was; nor is one that has ended meanwhile.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use monitor::State;
 use monitor::client::Connection;
 use monitor::config::{LogConfig, lock_path};
+use monitor::events::Attributes;
 use monitor::protocol::{Event, Failed, Request};
 use monitor::restart::Restart;
 use oci::runtime_spec::{Device as SpecDevice, DeviceType, TimeOffset};
@@ -19,7 +20,6 @@ use stdx::flock::Flock;
 use stdx::{Context, Error, Kind, Result};
 use sys::mount::{Mount, Overlay};
 
-use crate::Engine;
 use crate::config::make_dir;
 use crate::containers::options::{Log, MountKind, Namespace, Network, Options};
 use crate::containers::record::Record;
@@ -28,6 +28,7 @@ use crate::containers::{CLEANUP_ARGUMENT, Container, RESTART_ARGUMENT, etc, find
 use crate::images;
 use crate::networks;
 use crate::volumes;
+use crate::{Engine, events};
 
 /// A container that could not be started, with Docker's exit code for why.
 #[derive(Debug)]
@@ -155,6 +156,7 @@ fn put_in_place(
     let ports = joined.as_ref().map(|joined| joined.live.ports.clone()).unwrap_or_default();
     let keeper = joined.as_mut().and_then(|joined| joined.reservation.take()).map(|reservation| reservation.keeper);
     monitor::Config { ports, ..monitor_config(engine, record, terminal, restart)? }.save(&run_dir)?;
+    events::actor(engine, record).save(&run_dir)?;
     let mut connection = monitor::spawn::spawn(&run_dir, keeper)?;
     match connection.receive()? {
         Some(Event::Ready(ready)) => {
@@ -165,6 +167,7 @@ fn put_in_place(
                 // If it fails, the monitor takes everything back when the connection is closed.
                 joined.plug(engine, ready.pid)?;
             }
+            tell_of_volumes(engine, record);
             Ok(Prepared { connection, pid: ready.pid, warnings, lock })
         }
         Some(Event::Failed(failed)) => Err(failed.into()),
@@ -247,6 +250,19 @@ pub(crate) fn files(engine: &Engine, record: &Record) -> Result<OwnedFd> {
         bind => bind,
     };
     runtime::view::open(&root, &spec::of_files(record, &facts))
+}
+
+fn tell_of_volumes(engine: &Engine, record: &Record) {
+    for mount in &record.options.mounts {
+        if let MountKind::Volume { name: Some(name), .. } = &mount.kind {
+            let how = Attributes::default()
+                .with("container", &record.id)
+                .with("destination", &mount.target)
+                .with("propagation", "")
+                .with("read/write", !mount.read_only);
+            events::volume(engine, name, "mount", how);
+        }
+    }
 }
 
 fn own_path() -> Result<PathBuf> {

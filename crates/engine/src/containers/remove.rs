@@ -13,8 +13,7 @@ use crate::Engine;
 use crate::config::make_dir;
 use crate::containers::record::Record;
 use crate::containers::{Container, find, names, stop};
-use crate::networks;
-use crate::volumes;
+use crate::{events, networks, volumes};
 
 /// Removes the container that `text` names. A running one, or one whose record cannot be read, only with `force`; its anonymous
 /// volumes with `volumes`.
@@ -75,7 +74,9 @@ pub fn clean_up(engine: &Engine, id: &str) -> Result<()> {
 
 /// Removes everything of a container that has no process. The caller holds its lock.
 pub(crate) fn delete(engine: &Engine, record: &Record) -> Result<()> {
-    delete_files(engine, &record.id, runtime::cgroup::at(&record.cgroup())?.as_ref(), Some(&record.name))
+    delete_files(engine, &record.id, runtime::cgroup::at(&record.cgroup())?.as_ref(), Some(&record.name))?;
+    events::of_container(engine, record, "destroy");
+    Ok(())
 }
 
 fn delete_files(engine: &Engine, id: &str, cgroup: &dyn Cgroup, name: Option<&str>) -> Result<()> {

@@ -1,10 +1,11 @@
 //! `rename`.
 
+use monitor::events::Attributes;
 use stdx::{Error, Result};
 
-use crate::Engine;
 use crate::containers::record::Record;
 use crate::containers::{Container, names};
+use crate::{Engine, events};
 
 /// Gives a container another name.
 pub fn rename(engine: &Engine, container: &Container, name: &str) -> Result<()> {
@@ -20,6 +21,14 @@ pub fn rename(engine: &Engine, container: &Container, name: &str) -> Result<()> 
     names::reserve(engine, Some(name), id)?;
     let old = record.name.clone();
     // Until the old name is given up both lead to it: a rename that is cut short loses nothing.
-    Record { name: name.to_owned(), ..record }.save(&engine.dirs().container(id))?;
-    names::release(engine, &old)
+    let record = Record { name: name.to_owned(), ..record };
+    record.save(&engine.dirs().container(id))?;
+    names::release(engine, &old)?;
+    let run_dir = engine.dirs().container_run(id);
+    if run_dir.exists() {
+        // Its monitor tells by the new name from here on; one that has ended meanwhile tells no more.
+        let _ = events::actor(engine, &record).save(&run_dir);
+    }
+    events::container(engine, &record, "rename", Attributes::default().with("oldName", format!("/{old}")));
+    Ok(())
 }

@@ -6,13 +6,13 @@
 use jiff::Timestamp;
 use monitor::State;
 use monitor::config::lock_path;
+use monitor::events::Attributes;
 use monitor::state::Exit;
 use stdx::Result;
 use stdx::flock::Flock;
 
-use crate::Engine;
 use crate::containers::{Container, remove};
-use crate::networks;
+use crate::{Engine, events, networks};
 
 /// The exit code of a container that was killed with its monitor.
 const KILLED: i32 = 137;
@@ -67,6 +67,7 @@ fn bury(engine: &Engine, container: Container) -> Result<Option<Container>> {
     let state = State::Exited(exit);
     state.save(&container.record.state_path(engine))?;
     let container = Container { state: Some(state), ..container };
+    events::container(engine, &container.record, "die", Attributes::default().with("exitCode", KILLED));
     if container.record.options.auto_remove {
         remove::delete(engine, &container.record)?;
         crate::volumes::remove_anonymous(engine, &container.record)?;

@@ -6,10 +6,10 @@ use monitor::protocol::{Event, Request};
 use monitor::state::Exit;
 use stdx::Result;
 
-use crate::Engine;
 use crate::containers::attach::{self, Streams};
 use crate::containers::prepare::Legacy;
 use crate::containers::{Container, StartError, find, prepare, stop, wait};
+use crate::{Engine, events};
 
 /// Stops a container, if it runs, and starts it again. Gives the warnings of the start.
 pub fn restart(
@@ -19,7 +19,9 @@ pub fn restart(
     timeout: Option<i64>,
 ) -> std::result::Result<Vec<String>, StartError> {
     stop::stop(engine, container, signal, timeout)?;
-    attach::start(engine, container, Streams::default(), (0, 0)).map(|(_, warnings)| warnings)
+    let (_, warnings) = attach::start(engine, container, Streams::default(), (0, 0))?;
+    events::of_container(engine, &container.record, "restart");
+    Ok(warnings)
 }
 
 /// Starts a container whose policy asks for it, with what its monitor that has ended leaves.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use stdx::{Kind, Result};
 
-use crate::Engine;
 use crate::containers::{Container, Record, find, kill, pause, restart, wait};
+use crate::{Engine, events};
 
 /// Seconds a program has to end by itself.
 const DEFAULT_TIMEOUT: i64 = 10;
@@ -39,7 +39,7 @@ pub fn stop(engine: &Engine, container: &Container, signal: Option<i32>, timeout
         Ok(now) if now.is_in_use() && now.is_started_again() => stop(engine, &now, Some(signal), timeout),
         // Removed at its end.
         Err(error) if error.kind() == Kind::NotFound => Ok(()),
-        found => found.map(drop),
+        found => found.map(|now| events::of_container(engine, &now.record, "stop")),
     }
 }
 

@@ -4,9 +4,9 @@ use monitor::restart::Policy;
 use oci::runtime_spec::{BlockIo, Cpu, Memory, Resources};
 use stdx::{Context, Error, Result};
 
-use crate::Engine;
 use crate::containers::record::Record;
 use crate::containers::{Container, spec};
+use crate::{Engine, events};
 
 /// What to change; what is absent stays.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,6 +34,7 @@ pub fn update(engine: &Engine, container: &Container, changes: &Changes) -> Resu
     // Written when the kernel has agreed: what is recorded is what is so.
     record.save(&engine.dirs().container(&record.id))?;
     tell_monitor(engine, &record, changes.restart)?;
+    events::of_container(engine, &record, "update");
     Ok(warnings)
 }
 

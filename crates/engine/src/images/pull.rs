@@ -8,7 +8,7 @@ use registry::{Access, Fetched, Repository, Which};
 use stdx::{Error, Kind, Result};
 use store::{Incoming, Step, Watch};
 
-use crate::Engine;
+use crate::{Engine, events};
 
 /// The largest configuration that is fetched, in bytes: as large as a manifest may be.
 const CONFIG_MAX: u64 = 4 << 20;
@@ -67,6 +67,7 @@ pub fn pull(
     };
     let on_step = |at, step| on_event(Event::Layer { at, step });
     let received = engine.store()?.receive(&incoming, &open, &Watch::new(&on_step))?;
+    events::remote_image(engine, &reference.familiar(), "pull");
     Ok(Pulled { reference, id: received.id, digest, is_new: received.is_new })
 }
 

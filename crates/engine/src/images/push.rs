@@ -11,7 +11,7 @@ use registry::{Access, Pushed as Sent, Repository, Which};
 use stdx::{Context, Error, Result};
 use store::Content;
 
-use crate::Engine;
+use crate::{Engine, events};
 
 /// Blobs sent at a time: Docker's number.
 const SENDERS: usize = 5;
@@ -82,6 +82,7 @@ pub fn push(engine: &Engine, name: &Reference, on_event: &(dyn Fn(Event<'_>) + S
         drop(hold);
         super::collect(engine)?;
     }
+    events::remote_image(engine, &name.familiar(), "push");
     Ok(Pushed { digest, size: packed.descriptor.size })
 }
 

@@ -6,8 +6,8 @@ use oci::{Platform, Reference};
 use stdx::{Context, Error, Result};
 use store::{ArchiveFormat, Image};
 
-use crate::Engine;
 use crate::images::host;
+use crate::{Engine, events};
 
 /// Writes an archive of the images that `texts` name: by a name with that name alone, by a repository without a tag with
 /// all its names there, by an id without any. Each has to be for `platform`, if one is asked for.
@@ -35,7 +35,12 @@ pub fn save(
     drop(hold);
     // Blobs that were made for it stand in for others.
     let collected = if format == ArchiveFormat::Oci { super::collect(engine) } else { Ok(()) };
-    saved.and(collected)
+    saved.and(collected)?;
+    for (image, names) in &images {
+        let name = names.first().map_or_else(|| image.id.to_string(), Reference::familiar);
+        events::image(engine, &image.id, &name, "save");
+    }
+    Ok(())
 }
 
 fn find(engine: &Engine, text: &str) -> Result<Vec<(Image, Option<Reference>)>> {

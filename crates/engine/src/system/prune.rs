@@ -4,12 +4,12 @@ use oci::ImageId;
 use stdx::{Error, Kind, Result};
 use store::{Image, Removed};
 
-use crate::Engine;
 use crate::containers::{list, remove};
 use crate::filter::Filter;
 use crate::images;
 use crate::networks;
 use crate::volumes;
+use crate::{Engine, events};
 
 /// What went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,17 +24,21 @@ pub struct Pruned {
 
 /// Removes containers that are not alive.
 pub fn containers(engine: &Engine, filter: &Filter) -> Result<Pruned> {
-    freed(engine, |pruned| prune_containers(engine, filter, pruned))
+    let pruned = freed(engine, |pruned| prune_containers(engine, filter, pruned))?;
+    events::pruned(engine, events::Kind::Container, pruned.bytes);
+    Ok(pruned)
 }
 
 /// Removes images that have no name, or with `all` those that no container stands on.
 pub fn images(engine: &Engine, all: bool, filter: &Filter) -> Result<Pruned> {
-    freed(engine, |pruned| prune_images(engine, all, filter, pruned))
+    let pruned = freed(engine, |pruned| prune_images(engine, all, filter, pruned))?;
+    events::pruned(engine, events::Kind::Image, pruned.bytes);
+    Ok(pruned)
 }
 
 /// Removes all of that, networks, beginnings of blobs, with `volumes` anonymous volumes, and whatever belongs to nothing.
 pub fn system(engine: &Engine, all: bool, volumes: bool, filter: &Filter) -> Result<Pruned> {
-    freed(engine, |pruned| {
+    let pruned = freed(engine, |pruned| {
         prune_containers(engine, filter, pruned)?;
         pruned.networks = networks::prune(engine, filter)?;
         if volumes {
@@ -43,7 +47,11 @@ pub fn system(engine: &Engine, all: bool, volumes: bool, filter: &Filter) -> Res
         prune_images(engine, all, filter, pruned)?;
         engine.store()?.remove_partials()?;
         images::collect(engine)
-    })
+    })?;
+    for kind in [events::Kind::Container, events::Kind::Image] {
+        events::pruned(engine, kind, pruned.bytes);
+    }
+    Ok(pruned)
 }
 
 /// What it frees is what the data root is smaller afterwards.

@@ -3,9 +3,9 @@
 use stdx::{Kind, Result};
 
 use super::{all, remove::remove_locked};
-use crate::Engine;
 use crate::containers::names;
 use crate::filter::Filter;
+use crate::{Engine, events};
 
 /// Removes the anonymous volumes that no container uses, or with `named` those with a name too. Gives their names.
 pub fn prune(engine: &Engine, named: bool, filter: &Filter) -> Result<Vec<String>> {
@@ -21,5 +21,7 @@ pub fn prune(engine: &Engine, named: bool, filter: &Filter) -> Result<Vec<String
             Err(error) => return Err(error),
         }
     }
+    // What each held is not counted.
+    events::pruned(engine, events::Kind::Volume, 0);
     Ok(removed)
 }

@@ -2,13 +2,14 @@
 
 use std::fs;
 
+use monitor::events::Attributes;
 use stdx::remove_tree::remove_tree;
 use stdx::{Context, Error, Kind, Result, id};
 
 use super::{dir, find, no_such, users};
-use crate::Engine;
 use crate::containers::options::MountKind;
 use crate::containers::{Record, names};
+use crate::{Engine, events};
 
 /// Removes a volume that no container uses.
 pub fn remove(engine: &Engine, name: &str) -> Result<()> {
@@ -30,7 +31,9 @@ pub(super) fn remove_locked(engine: &Engine, name: &str) -> Result<()> {
         std::io::ErrorKind::NotFound => no_such(name),
         _ => Err::<(), _>(error).context(|| format!("cannot remove volume {name}")).expect_err("built from an error"),
     })?;
-    remove_tree(&gone)
+    remove_tree(&gone)?;
+    events::volume(engine, name, "destroy", Attributes::default());
+    Ok(())
 }
 
 /// Removes the anonymous volumes of a container that is gone; those that another container has taken over stay.
