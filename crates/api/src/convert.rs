@@ -59,7 +59,7 @@ pub fn container(details: &Details) -> ContainerInspect {
         resolv_conf_path: run("resolv.conf"),
         hostname_path: run("hostname"),
         hosts_path: run("hosts"),
-        log_path: if record.options.log == Log::None { String::new() } else { text(&details.log) },
+        log_path: if !record.options.log.has_files() { String::new() } else { text(&details.log) },
         name: format!("/{}", record.name),
         restart_count: restarts(details.container.state.as_ref()),
         driver: "overlay2".into(),
@@ -264,14 +264,7 @@ fn host_config(options: &Options) -> HostConfig {
 }
 
 fn log_config(log: &Log) -> LogConfig {
-    match log {
-        Log::None => LogConfig { kind: "none".into(), config: BTreeMap::new() },
-        Log::JsonFile { max_bytes, max_files } => LogConfig {
-            kind: "json-file".into(),
-            config: [("max-size".to_owned(), max_bytes.to_string()), ("max-file".to_owned(), max_files.to_string())]
-                .into(),
-        },
-    }
+    LogConfig { kind: log.name().into(), config: log.options.clone() }
 }
 
 fn graph_driver(details: &Details) -> GraphDriver {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use engine::containers::Options;
-use engine::containers::options::{Dns, Namespaces, Network, Seccomp, Time, parse};
+use engine::containers::options::{Dns, Log, Namespaces, Network, Seccomp, Time, parse};
 use monitor::restart::Policy as RestartPolicy;
 use oci::runtime_spec::{BlockIo, Memory, Resources};
 use stdx::{Context, Error, Kind, Result};
@@ -124,10 +124,10 @@ pub(crate) struct ContainerArgs {
     /// Further addresses of the (first) network's device alone
     #[arg(long, value_name = "ADDRESS")]
     link_local_ip: Vec<String>,
-    /// Logging driver: json-file or none
+    /// Logging driver: json-file, local, journald or none
     #[arg(long, value_name = "DRIVER")]
     log_driver: Option<String>,
-    /// Log driver options: max-size, max-file
+    /// Log driver options: max-size, max-file, tag, labels, env
     #[arg(long, value_name = "NAME=VALUE")]
     log_opt: Vec<String>,
     /// Hardware address in the (first) network
@@ -275,7 +275,7 @@ impl ContainerArgs {
             init: switch!(self.init),
             health: self.health.check()?,
             health_on_failure: self.health.on_failure(&self.restart)?,
-            log: parse::log(self.log_driver.as_deref(), &self.log_opt)?,
+            log: Log::parse(self.log_driver.as_deref(), &self.log_opt)?,
             namespaces: self.namespaces()?,
             resources: self.resources()?,
             nano_cpus: self.limits.nano_cpus()?,

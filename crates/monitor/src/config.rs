@@ -1,5 +1,6 @@
 //! What a monitor is told, in `monitor.json`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -51,15 +52,41 @@ pub struct Config {
     pub health: Option<health::Settings>,
 }
 
-/// A log on disk, rotated.
+/// Where a log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogDriver {
+    /// Files of JSON, rotated.
+    JsonFile,
+    /// Compact files, rotated.
+    Local,
+    /// systemd's journal.
+    Journald,
+}
+
+impl LogDriver {
+    /// Docker's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::JsonFile => "json-file",
+            Self::Local => "local",
+            Self::Journald => "journald",
+        }
+    }
+}
+
+/// A container's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogConfig {
+    pub driver: LogDriver,
     /// The current file; older ones are `PATH.1`, `PATH.2` …
     pub path: PathBuf,
     /// A file is rotated when it would grow beyond this many bytes.
     pub max_bytes: u64,
     /// How many files are kept, the current one included.
     pub max_files: u32,
+    /// What every entry has besides: the journal's fields, or `attrs` in JSON.
+    pub attributes: BTreeMap<String, String>,
 }
 
 const FILE: &str = "monitor.json";

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// Show only what was written before: likewise
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Show the attributes of entries (those of this engine have none)
+    /// Show what the log options tag, labels and env add to each entry
     #[arg(long)]
     details: bool,
     /// Show timestamps
@@ -42,15 +42,16 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
         "all" | "-1" => None,
         text => Some(text.parse().map_err(|_| Error::invalid(format!("invalid number of lines \"{text}\"")))?),
     };
-    let _ = args.details;
     let time = |text: &Option<String>| text.as_deref().map(crate::filter::point_in_time).transpose();
     let (since, until) = (time(&args.since)?, time(&args.until)?);
     let container = find::find(engine, &args.container)?;
+    let details = if args.details { format!("{} ", logs::details(&container.record)?) } else { String::new() };
     let (mut stdout, mut stderr) = (std::io::stdout().lock(), std::io::stderr().lock());
     logs::logs(engine, &container, logs::Wanted { tail, follow: args.follow, since, until }, &mut |entry| {
         let stream: &mut dyn Write = if entry.stream == Stream::Stdout { &mut stdout } else { &mut stderr };
         let time = if args.timestamps { format!("{} ", entry.time) } else { String::new() };
-        match write!(stream, "{time}{}", entry.text).and_then(|()| stream.flush()) {
+        let line = [time.as_bytes(), details.as_bytes(), &entry.text].concat();
+        match stream.write_all(&line).and_then(|()| stream.flush()) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(141),
             written => written.context(|| "cannot write the log".into()),
         }

@@ -1,21 +1,27 @@
 //! `logs`: what a container has written, from its files.
 
+mod attributes;
+mod files;
+
 use std::collections::VecDeque;
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use monitor::client::Connection;
-use monitor::log::{Stream, rotated};
+use monitor::config::LogDriver;
+use monitor::log::Stream;
 use monitor::protocol::Event;
-use serde::Deserialize;
-use stdx::{Context, Error, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+use stdx::watch::DirWatch;
+use stdx::{Error, Result};
 
 use crate::Engine;
-use crate::containers::Container;
 use crate::containers::attach::{self, Streams};
 use crate::containers::options::Log;
+use crate::containers::{Container, find};
+use files::Chain;
+
+pub use attributes::details;
+pub(crate) use attributes::{attributes, journal_fields};
 
 /// One entry of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,18 +30,8 @@ pub struct Entry {
     /// RFC 3339 with nanoseconds.
     pub time: String,
     /// With its newline, unless the line was cut or never ended.
-    pub text: String,
+    pub text: Vec<u8>,
 }
-
-#[derive(Deserialize)]
-struct Line {
-    log: String,
-    stream: String,
-    time: String,
-}
-
-/// A line of the file is an entry of at most 16 KiB, escaped; anything longer is not ours.
-const MAX_LINE: usize = 1 << 20;
 
 /// What of a log is wanted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +57,9 @@ impl Wanted {
 }
 
 /// Gives a container's log to `each`, the oldest entry first.
+///
+/// Whoever follows reads the files as they grow: one that stops reading does not keep the container waiting. It misses
+/// what is rotated away before it comes to read it.
 pub fn logs(
     engine: &Engine,
     container: &Container,
@@ -68,103 +67,109 @@ pub fn logs(
     each: &mut dyn FnMut(Entry) -> Result<()>,
 ) -> Result<()> {
     let record = &container.record;
-    let Log::JsonFile { max_files, .. } = record.options.log else {
-        return Err(Error::unsupported(format!("container {} keeps no log", record.name))
-            .hint("it was created with --log-driver none"));
-    };
+    let log = &record.options.log;
+    refuse_unreadable(&record.name, log)?;
+    let path = record.log_path(engine);
     // Before the first line is read, so that nothing falls between reading and following.
-    let follower = if wanted.follow && container.is_running() { follow(engine, container) } else { None };
-    let current = record.log_path(engine);
-    let mut last: VecDeque<Entry> = VecDeque::new();
-    let mut each = |entry: Entry| if wanted.has(&entry) { each(entry) } else { Ok(()) };
-    let each: &mut dyn FnMut(Entry) -> Result<()> = &mut each;
-    let mut keep = |entry: Entry| match wanted.tail {
-        _ if !wanted.has(&entry) => Ok(()),
-        None => each(entry),
-        Some(count) => {
-            last.push_back(entry);
-            if last.len() > count {
-                last.pop_front();
-            }
-            Ok(())
-        }
+    let mut follower = match wanted.follow {
+        true => Some(Follower::begin(engine, container)?),
+        false => None,
     };
-    for path in (1..max_files).rev().map(|number| rotated(&current, number)).filter(|path| path.exists()) {
-        File::open_log(&path)?.read(&mut keep)?;
-    }
-    let mut file = current.exists().then(|| File::open_log(&current)).transpose()?;
-    if let Some(file) = &mut file {
-        file.read(&mut keep)?;
-    }
-    last.into_iter().try_for_each(&mut *each)?;
-    let Some(mut connection) = follower else { return Ok(()) };
-    loop {
-        // The monitor writes its log before it tells its clients: after an event the file has it.
-        let event = connection.receive()?;
-        read_on(&mut file, &current, each)?;
-        if matches!(event, None | Some(Event::Exited(_))) {
-            return Ok(());
+    let mut each = |entry: Entry| if wanted.has(&entry) { each(entry) } else { Ok(()) };
+    let mut chain = Chain::open(&path, log)?;
+    match wanted.tail {
+        None => chain.read_on(&mut each)?,
+        Some(count) => {
+            let mut last: VecDeque<Entry> = VecDeque::new();
+            chain.read_on(&mut |entry| {
+                last.extend(wanted.has(&entry).then_some(entry));
+                if last.len() > count {
+                    last.pop_front();
+                }
+                Ok(())
+            })?;
+            last.into_iter().try_for_each(&mut each)?;
         }
     }
-}
-
-/// `None`: it has ended in the meantime, and all it wrote is in the files.
-fn follow(engine: &Engine, container: &Container) -> Option<Connection> {
-    attach::connect(engine, container, Streams { stdin: false, stdout: true, stderr: true }).ok()
-}
-
-/// Reads what is new, first in the file that was open, then in the one that rotation may have put in its place.
-fn read_on(file: &mut Option<File>, path: &Path, each: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
-    if let Some(open) = file {
-        open.read(each)?;
-        if open.is_still(path) {
-            return Ok(());
+    while let Some(following) = &mut follower {
+        let goes_on = following.wait()?;
+        chain.read_on(&mut each)?;
+        if !goes_on {
+            follower = None;
         }
-    }
-    if path.exists() {
-        file.insert(File::open_log(path)?).read(each)?;
     }
     Ok(())
 }
 
-/// One file of a log, read line by line.
-struct File {
-    reader: BufReader<fs::File>,
-    path: PathBuf,
-    /// A line that had no end yet when it was read.
-    line: Vec<u8>,
+fn refuse_unreadable(name: &str, log: &Log) -> Result<()> {
+    match log.driver {
+        Some(LogDriver::JsonFile | LogDriver::Local) => Ok(()),
+        None => {
+            Err(Error::unsupported(format!("container {name} keeps no log"))
+                .hint("it was created with --log-driver none"))
+        }
+        Some(LogDriver::Journald) => Err(Error::unsupported(format!("the log of container {name} is in the journal"))
+            .hint(format!("read it with \"journalctl CONTAINER_NAME={name}\""))),
+    }
 }
 
-impl File {
-    fn open_log(path: &Path) -> Result<Self> {
-        let file = fs::File::open(path).context(|| format!("cannot open {path:?}"))?;
-        Ok(Self { reader: BufReader::new(file), path: path.to_owned(), line: Vec::new() })
+/// Waits for more of a log, for as long as its container goes on.
+struct Follower<'a> {
+    engine: &'a Engine,
+    id: String,
+    watch: DirWatch,
+    /// To the monitor, which tells of the end. `None` between two runs.
+    connection: Option<Connection>,
+}
+
+impl<'a> Follower<'a> {
+    fn begin(engine: &'a Engine, container: &Container) -> Result<Self> {
+        let id = container.record.id.clone();
+        let watch = DirWatch::new(&engine.dirs().container(&id))?;
+        let mut follower = Self { engine, id, watch, connection: None };
+        follower.connect();
+        Ok(follower)
     }
 
-    /// Gives every whole line from here on.
-    fn read(&mut self, each: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
-        loop {
-            let rest = MAX_LINE.saturating_sub(self.line.len()) as u64;
-            let read = std::io::Read::take(&mut self.reader, rest).read_until(b'\n', &mut self.line);
-            let len = read.context(|| format!("cannot read {:?}", self.path))?;
-            if self.line.last() != Some(&b'\n') && self.line.len() < MAX_LINE {
-                return Ok(());
-            }
-            // A line that was cut short by a full disk is passed over.
-            if let Ok(parsed) = serde_json::from_slice::<Line>(&self.line) {
-                let stream = if parsed.stream == Stream::Stderr.name() { Stream::Stderr } else { Stream::Stdout };
-                each(Entry { stream, time: parsed.time, text: parsed.log })?;
-            }
-            self.line.clear();
-            if len == 0 {
-                return Ok(());
-            }
+    /// Waits until there may be more. `false`: this was the end.
+    fn wait(&mut self) -> Result<bool> {
+        if self.connection.is_none() && !self.is_in_use() {
+            return Ok(false);
+        }
+        self.connect();
+        let mut fds = vec![PollFd::new(&self.watch, PollFlags::IN)];
+        fds.extend(self.connection.as_ref().map(|connection| PollFd::new(connection, PollFlags::IN)));
+        // Interrupted: it is asked again.
+        let _ = poll(&mut fds, None);
+        let has_spoken = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
+        drop(fds);
+        self.watch.drain();
+        if has_spoken && self.has_ended()? {
+            self.connection = None;
+            return Ok(self.is_in_use());
+        }
+        Ok(true)
+    }
+
+    fn connect(&mut self) {
+        if self.connection.is_none() {
+            // One that cannot be reached is between two runs, or at its end.
+            let found = find::find(self.engine, &self.id).ok().filter(Container::is_running);
+            self.connection =
+                found.and_then(|container| attach::connect(self.engine, &container, Streams::default()).ok());
         }
     }
 
-    fn is_still(&self, path: &Path) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let inode = |metadata: std::io::Result<fs::Metadata>| metadata.map(|m| m.ino()).ok();
-        inode(fs::metadata(path)) == inode(self.reader.get_ref().metadata())
+    fn has_ended(&mut self) -> Result<bool> {
+        let Some(connection) = &mut self.connection else { return Ok(true) };
+        let mut ended = !connection.fill()?;
+        while let Some(event) = connection.pending()? {
+            ended |= matches!(event, Event::Exited(_));
+        }
+        Ok(ended)
+    }
+
+    fn is_in_use(&self) -> bool {
+        find::find(self.engine, &self.id).is_ok_and(|container| container.is_in_use())
     }
 }

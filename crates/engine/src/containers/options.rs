@@ -1,5 +1,6 @@
 //! What a user can ask of a container: Docker's options, understood. [`parse`] reads their spellings.
 
+pub mod log;
 pub mod parse;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use monitor::restart::Policy;
 use oci::image_config::Healthcheck;
 use oci::runtime_spec::{DeviceRule, Resources, Rlimit, TimeOffset};
 use serde::{Deserialize, Serialize};
+
+pub use log::Log;
 
 /// In place of an address: the host's, as the container sees it.
 pub const HOST_GATEWAY: &str = "host-gateway";
@@ -101,22 +104,6 @@ pub struct Dns {
     pub servers: Vec<String>,
     pub search: Vec<String>,
     pub options: Vec<String>,
-}
-
-/// What happens to a container's output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Log {
-    /// One JSON object a line, rotated.
-    JsonFile { max_bytes: u64, max_files: u32 },
-    /// Only clients see it.
-    None,
-}
-
-impl Default for Log {
-    /// Rotation is on by default: a full disk is a worse surprise than a missing old line.
-    fn default() -> Self {
-        Self::JsonFile { max_bytes: 10_000_000, max_files: 3 }
-    }
 }
 
 /// Which view of the machine the container has.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use monitor::State;
 use monitor::client::Connection;
-use monitor::config::{LogConfig, lock_path};
+use monitor::config::{LogConfig, LogDriver, lock_path};
 use monitor::events::Attributes;
 use monitor::protocol::{Event, Failed, Request};
 use monitor::restart::Restart;
@@ -21,10 +21,10 @@ use stdx::{Context, Error, Kind, Result};
 use sys::mount::{Mount, Overlay};
 
 use crate::config::make_dir;
-use crate::containers::options::{Log, MountKind, Namespace, Network, Options};
+use crate::containers::options::{MountKind, Namespace, Network, Options};
 use crate::containers::record::Record;
 use crate::containers::spec::{self, Facts};
-use crate::containers::{CLEANUP_ARGUMENT, Container, RESTART_ARGUMENT, etc, find, health, pause};
+use crate::containers::{CLEANUP_ARGUMENT, Container, RESTART_ARGUMENT, etc, find, health, logs, pause};
 use crate::images;
 use crate::networks;
 use crate::volumes;
@@ -376,14 +376,20 @@ fn root(engine: &Engine, record: &Record) -> Result<Mount> {
     }))
 }
 
+fn log_config(engine: &Engine, record: &Record, driver: LogDriver) -> Result<LogConfig> {
+    let log = &record.options.log;
+    let attributes = match driver {
+        LogDriver::Journald => logs::journal_fields(record)?,
+        LogDriver::JsonFile => logs::attributes(record)?,
+        LogDriver::Local => BTreeMap::new(),
+    };
+    let (max_bytes, max_files) = (log.max_bytes, log.max_files);
+    Ok(LogConfig { driver, path: record.log_path(engine), max_bytes, max_files, attributes })
+}
+
 fn monitor_config(engine: &Engine, record: &Record, terminal: (u16, u16), restart: Restart) -> Result<monitor::Config> {
     let options = &record.options;
-    let log = match options.log {
-        Log::JsonFile { max_bytes, max_files } => {
-            Some(LogConfig { path: record.log_path(engine), max_bytes, max_files })
-        }
-        Log::None => None,
-    };
+    let log = options.log.driver.map(|driver| log_config(engine, record, driver)).transpose()?;
     let ourselves = |verb: &str| -> Vec<String> {
         let directories = engine.dirs().arguments().into_iter().map(|argument| argument.to_string_lossy().into_owned());
         directories.chain([verb.to_owned(), record.id.clone()]).collect()

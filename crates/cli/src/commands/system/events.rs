@@ -31,11 +31,14 @@ pub(crate) struct Args {
     until: Option<String>,
 }
 
+/// Prints one event.
+type Show = Box<dyn Fn(&Event) -> Result<()>>;
+
 pub(crate) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = crate::commands::parse::<Args>(args)? else { return Ok(0) };
     let time = |text: &Option<String>| text.as_deref().map(point_in_time).transpose();
     let wanted = Wanted { since: time(&args.since)?, until: time(&args.until)?, filter: filter(&args.filter)? };
-    let show: Box<dyn Fn(&Event) -> Result<()>> = match args.format.as_deref() {
+    let show: Show = match args.format.as_deref() {
         None => Box::new(|event| {
             out(&format!("{}\n", printable(&line(event))));
             Ok(())

@@ -7,7 +7,7 @@ use oci::runtime_spec::{DeviceRule, DeviceType, Rlimit, RlimitType, ThrottleDevi
 use stdx::size::parse_bytes;
 use stdx::{Context, Error, Result};
 
-use super::{Device, HOST_GATEWAY, Log, Mount, MountKind, Namespace, Offset, Time, User};
+use super::{Device, HOST_GATEWAY, Mount, MountKind, Namespace, Offset, Time, User};
 
 mod networks;
 
@@ -384,32 +384,6 @@ fn block_device(option: &str, path: &str) -> Result<(i64, i64)> {
         return Err(invalid(option, path, "it is not a block device"));
     }
     Ok((major(stat.st_rdev).into(), minor(stat.st_rdev).into()))
-}
-
-/// `--log-driver` with its `--log-opt`s.
-pub fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
-    match driver.unwrap_or("json-file") {
-        "none" => return Ok(Log::None),
-        "json-file" | "local" => {}
-        other => {
-            return Err(
-                Error::unsupported(format!("log driver \"{other}\" is not supported")).hint("use json-file or none")
-            );
-        }
-    }
-    let Log::JsonFile { mut max_bytes, mut max_files } = Log::default() else { return Ok(Log::None) };
-    for option in options {
-        match option.split_once('=') {
-            Some(("max-size", "-1")) => max_bytes = u64::MAX,
-            Some(("max-size", value)) => max_bytes = bytes("max-size", value)?.max(4096),
-            Some(("max-file", value)) => {
-                let files = value.parse().ok().filter(|files| (1..=1000).contains(files));
-                max_files = files.ok_or_else(|| invalid("max-file", value, "it must be a number from 1 to 1000"))?;
-            }
-            _ => return Err(invalid("log option", option, "the options are max-size and max-file")),
-        }
-    }
-    Ok(Log::JsonFile { max_bytes, max_files })
 }
 
 #[cfg(test)]
