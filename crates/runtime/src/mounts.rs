@@ -444,7 +444,8 @@ mod tests {
             plan(&spec(None, "data", &["rbind", "rro", "rslave"]), Path::new("/b"), &Linux::default()).unwrap();
         assert_eq!(planned.source, Source::Host { path: "/b/data".into(), recursive: true, idmap: None });
         assert_eq!((planned.recursive.set, planned.recursive.propagation), (attribute::RDONLY, attribute::SLAVE));
-        assert!(plan(&spec(None, "data", &["bind", "size=1"]), Path::new("/b"), &Linux::default()).is_err());
+        assert!(plan(&spec(None, "data", &["bind", "size=1"]), Path::new("/b"), &Linux::default()).is_ok());
+        assert!(plan(&spec(None, "data", &["bind", "nosense"]), Path::new("/b"), &Linux::default()).is_err());
         assert!(plan(&spec(None, "data", &[]), Path::new("/b"), &Linux::default()).is_err());
     }
 
