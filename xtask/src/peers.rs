@@ -2,6 +2,8 @@
 //! tare, beside what runc itself scores on the same machine, and beside a program that does nothing: what *that* passes
 //! is not worth counting.
 //!
+//! `images` is a part of its own: images between tare and other engines, there and back (`images.rs`).
+//!
 //! Not part of CI: it needs an hour, and packages of Debian. A part is one file in `peers/`; it knows how to run one
 //! suite against one program. Everything a suite starts lives in namespaces that end with it (`confine.rs`).
 
@@ -9,6 +11,7 @@ mod column;
 mod confine;
 mod crun;
 mod groups;
+mod images;
 mod report;
 mod runtime_tools;
 mod sources;
@@ -78,11 +81,14 @@ impl Deadline {
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let value = |name: &str| arguments.iter().find_map(|argument| argument.strip_prefix(name));
     let columns = column::chosen(value("--columns="))?;
-    let parts = chosen(arguments)?;
+    let (images, arguments): (Vec<String>, Vec<String>) = arguments.iter().cloned().partition(|word| word == "images");
+    let only_images = !images.is_empty() && arguments.iter().all(|argument| argument.starts_with("--"));
+    let parts = if only_images { Vec::new() } else { chosen(&arguments)? };
     let dir = build::target_dir().join("peers");
     fs::create_dir_all(&dir).context(|| format!("cannot make {dir:?}"))?;
     let lane = Lane { dir, only: value("--only=").map(str::to_owned) };
     debian::install(&["runc", "util-linux", "coreutils"])?;
+    let columns = if parts.is_empty() { Vec::new() } else { columns };
     let columns = columns.iter().map(|&name| Column::make(name, &lane.dir)).collect::<Result<Vec<_>>>()?;
     let mut suites = Vec::new();
     for part in parts {
@@ -90,13 +96,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         let results = columns.iter().map(|column| run_one(&lane, part, column)).collect::<Result<Vec<_>>>()?;
         suites.push(Suite { name: part.name, results });
     }
-    report::print(&columns, &suites);
-    Ok(())
+    if !suites.is_empty() {
+        report::print(&columns, &suites);
+    }
+    if images.is_empty() && !arguments.is_empty() { Ok(()) } else { images::run(&lane) }
 }
 
 fn chosen(arguments: &[String]) -> Result<Vec<&'static Part>> {
     let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
-    let known = || PARTS.iter().map(|part| part.name).collect::<Vec<_>>().join(", ");
+    let known = || PARTS.iter().map(|part| part.name).chain(["images"]).collect::<Vec<_>>().join(", ");
     if let Some(name) = names.iter().find(|name| !PARTS.iter().any(|part| part.name == **name)) {
         return Err(Error::invalid(format!("there is no part {name:?}")).hint(known()));
     }
