@@ -10,6 +10,7 @@
 
 mod budget;
 mod engines;
+pub mod many;
 mod memory;
 mod runtimes;
 mod sample;

@@ -13,7 +13,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let kept = match arguments.iter().find(|argument| !argument.starts_with('-')).map(String::as_str) {
         None => everything()?,
         Some("pull") => pull(arguments)?,
-        Some(other) => return Err(Error::invalid(format!("there is no benchmark {other:?}")).hint("pull, or none")),
+        Some("many") => many()?,
+        Some(other) => {
+            return Err(Error::invalid(format!("there is no benchmark {other:?}")).hint("many, pull, or none"));
+        }
     };
     if kept || !check { Ok(()) } else { Err(Error::new(Kind::Internal, "a budget is not kept")) }
 }
@@ -25,6 +28,13 @@ fn everything() -> Result<bool> {
     let floor = floor(&scratch)?;
     let inputs = bench::Inputs { tare: build::tare(Profile::Release)?, floor, busybox: fixtures::busybox()?, scratch };
     bench::run(&inputs)
+}
+
+fn many() -> Result<bool> {
+    let scratch = build::target_dir().join("bench");
+    std::fs::create_dir_all(&scratch).context(|| format!("cannot make {scratch:?}"))?;
+    let inputs = bench::many::Inputs { tare: build::tare(Profile::Release)?, busybox: fixtures::busybox()?, scratch };
+    bench::many::run(&inputs)
 }
 
 /// In a network namespace of its own, which this program enters by starting itself again.

@@ -5,9 +5,12 @@ mod image;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use engine::CgroupDriver;
 use engine::containers::inspect::Details;
-use engine::containers::options::{Log, MountKind, Namespace, Network, Options, Seccomp, User};
+use engine::containers::options::{Log, MountKind, Namespace, Options, Seccomp, User};
 use engine::containers::record::{Record, RecordImage};
+use engine::containers::spec;
+use engine::system::info::Info;
 use engine::volumes::Volume;
 pub use image::image;
 use jiff::Timestamp;
@@ -15,11 +18,13 @@ use monitor::State;
 use monitor::events::{Event, Kind};
 use monitor::health::Health;
 use monitor::restart::Policy;
+use oci::runtime_spec::{DeviceRule, DeviceType, Rlimit};
 
 use crate::networks;
 use crate::types::{
-    self, ContainerConfig, ContainerInspect, ContainerState, EventActor, EventMessage, GraphDriver, HealthcheckResult,
-    HostConfig, LogConfig, MountPoint, RestartPolicy, VolumeInspect,
+    self, ContainerConfig, ContainerInspect, ContainerState, DeviceMapping, EventActor, EventMessage, GraphDriver,
+    HealthcheckResult, HostConfig, LogConfig, MountPoint, RestartPolicy, SystemInfo, ThrottleDevice, Ulimit,
+    VolumeInspect, WeightDevice,
 };
 
 /// What Go's zero time looks like: never.
@@ -67,12 +72,14 @@ pub fn container(details: &Details) -> ContainerInspect {
         mount_label: String::new(),
         process_label: String::new(),
         app_armor_profile: record.options.apparmor.clone().unwrap_or_default(),
-        exec_ids: None,
+        exec_ids: non_empty(&details.exec_ids),
         host_config: host_config(&record.options),
         graph_driver: graph_driver(details),
+        size_rw: details.size.map(|size| size.writable),
+        size_root_fs: details.size.map(|size| size.whole),
         mounts: mounts(details),
         config: config(record),
-        network_settings: networks::settings(&record.options, details.live.as_ref(), network_mode(network)),
+        network_settings: networks::settings(&record.options, details.live.as_ref(), network.name()),
     }
 }
 
@@ -163,28 +170,12 @@ fn or_empty(kind: &Namespace) -> String {
     if *kind == Namespace::Private { String::new() } else { namespace(kind) }
 }
 
-/// The names of a container's networks.
-pub fn network_names(network: &Network) -> Vec<String> {
-    match network {
-        Network::Joined(places) => places.iter().map(|place| place.network.clone()).collect(),
-        Network::Container(_) => Vec::new(),
-        other => vec![network_mode(other)],
-    }
-}
-
-fn network_mode(network: &Network) -> String {
-    match network {
-        Network::None => "none".into(),
-        Network::Host => "host".into(),
-        Network::Container(id) => format!("container:{id}"),
-        Network::Joined(places) => places.first().map_or_else(|| "none".into(), |place| place.network.clone()),
-    }
-}
-
 fn host_config(options: &Options) -> HostConfig {
     let resources = &options.resources;
     let cpu = resources.cpu.clone().unwrap_or_default();
     let memory = resources.memory.clone().unwrap_or_default();
+    let block_io = resources.block_io.clone().unwrap_or_default();
+    let (masked_paths, readonly_paths) = spec::hidden_paths(options);
     let mut security = Vec::new();
     if options.no_new_privileges {
         security.push("no-new-privileges".to_owned());
@@ -215,11 +206,15 @@ fn host_config(options: &Options) -> HostConfig {
         binds: non_empty(&binds),
         container_id_file: String::new(),
         log_config: log_config(&options.log),
-        network_mode: network_mode(&namespaces.network),
+        network_mode: namespaces.network.name(),
         port_bindings: networks::bindings(&options.ports),
         publish_all_ports: options.publish_all,
         restart_policy: restart_policy(options.restart),
         auto_remove: options.auto_remove,
+        volume_driver: String::new(),
+        volumes_from: non_empty(&options.volumes_from),
+        console_size: [0, 0],
+        annotations: options.annotations.clone(),
         cap_add: non_empty(&options.cap_add),
         cap_drop: non_empty(&options.cap_drop),
         cgroupns_mode: namespace(&namespaces.cgroup),
@@ -231,6 +226,8 @@ fn host_config(options: &Options) -> HostConfig {
         ),
         group_add: non_empty(&options.groups),
         ipc_mode: namespace(&namespaces.ipc),
+        cgroup: String::new(),
+        links: None,
         oom_score_adj: options.oom_score_adj.unwrap_or(0),
         pid_mode: or_empty(&namespaces.pid),
         privileged: options.privileged,
@@ -242,25 +239,82 @@ fn host_config(options: &Options) -> HostConfig {
         tmpfs: tmpfs.collect(),
         sysctls: options.sysctls.clone(),
         runtime: "tare".into(),
+        isolation: String::new(),
         cpu_shares: cpu.shares.unwrap_or(0),
         memory: memory.limit.unwrap_or(0),
         nano_cpus: options.nano_cpus.unwrap_or(0),
         cgroup_parent: options.cgroup_parent.clone().unwrap_or_default(),
-        blkio_weight: resources.block_io.as_ref().and_then(|block| block.weight).unwrap_or(0),
+        blkio_weight: block_io.weight.unwrap_or(0),
+        blkio_weight_device: block_io.weight_device.iter().map(weight_device).collect(),
+        blkio_device_read_bps: throttles(&block_io.throttle_read_bps_device),
+        blkio_device_write_bps: throttles(&block_io.throttle_write_bps_device),
+        blkio_device_read_iops: throttles(&block_io.throttle_read_iops_device),
+        blkio_device_write_iops: throttles(&block_io.throttle_write_iops_device),
         cpu_period: cpu.period.unwrap_or(0),
         cpu_quota: cpu.quota.unwrap_or(0),
         cpu_realtime_period: cpu.realtime_period.unwrap_or(0),
         cpu_realtime_runtime: cpu.realtime_runtime.unwrap_or(0),
         cpuset_cpus: cpu.cpus.unwrap_or_default(),
         cpuset_mems: cpu.mems.unwrap_or_default(),
+        devices: options.devices.iter().map(device).collect(),
+        device_cgroup_rules: non_empty(&options.device_rules.iter().map(device_rule).collect::<Vec<_>>()),
+        device_requests: None,
         memory_reservation: memory.reservation.unwrap_or(0),
         memory_swap: memory.swap.unwrap_or(0),
         memory_swappiness: memory.swappiness,
         oom_kill_disable: memory.disable_oom_killer,
         pids_limit: resources.pids.as_ref().and_then(|pids| pids.limit),
+        ulimits: options.ulimits.iter().map(ulimit).collect(),
+        cpu_count: 0,
+        cpu_percent: 0,
+        io_maximum_iops: 0,
+        io_maximum_bandwidth: 0,
+        masked_paths,
+        readonly_paths,
         init: options.init.then_some(true),
-        masked_paths: None,
     }
+}
+
+fn device(device: &engine::containers::options::Device) -> DeviceMapping {
+    DeviceMapping {
+        path_on_host: text(&device.source),
+        path_in_container: device.target.clone(),
+        cgroup_permissions: device.access.clone(),
+    }
+}
+
+/// As `--device-cgroup-rule` takes it: `c 1:* rw`.
+fn device_rule(rule: &DeviceRule) -> String {
+    let kind = match rule.typ {
+        Some(DeviceType::Char) => "c",
+        Some(DeviceType::Block) => "b",
+        _ => "a",
+    };
+    let number =
+        |number: Option<i64>| number.filter(|&number| number >= 0).map_or("*".to_owned(), |number| number.to_string());
+    format!("{kind} {}:{} {}", number(rule.major), number(rule.minor), rule.access)
+}
+
+fn ulimit(limit: &Rlimit) -> Ulimit {
+    // The names of the types are those of the limits.
+    Ulimit { name: format!("{:?}", limit.typ).to_ascii_lowercase(), hard: limit.hard, soft: limit.soft }
+}
+
+/// Docker keeps the path that was given, this engine the device's numbers: these name it as well.
+fn block_device(major: i64, minor: i64) -> String {
+    format!("/dev/block/{major}:{minor}")
+}
+
+fn weight_device(device: &oci::runtime_spec::WeightDevice) -> WeightDevice {
+    WeightDevice { path: block_device(device.major, device.minor), weight: device.weight.unwrap_or(0) }
+}
+
+fn throttles(devices: &[oci::runtime_spec::ThrottleDevice]) -> Vec<ThrottleDevice> {
+    let one = |device: &oci::runtime_spec::ThrottleDevice| ThrottleDevice {
+        path: block_device(device.major, device.minor),
+        rate: device.rate,
+    };
+    devices.iter().map(one).collect()
 }
 
 fn log_config(log: &Log) -> LogConfig {
@@ -331,6 +385,9 @@ fn config(record: &Record) -> ContainerConfig {
         hostname: options.hostname.clone().unwrap_or_else(|| record.id[..12].to_owned()),
         domainname: options.domainname.clone().unwrap_or_default(),
         user: record.process.user.clone(),
+        attach_stdin: options.attached.stdin,
+        attach_stdout: options.attached.stdout,
+        attach_stderr: options.attached.stderr,
         exposed_ports: (!options.expose.is_empty()).then(|| networks::exposed(&options.expose)),
         tty: options.tty,
         open_stdin: options.open_stdin,
@@ -342,7 +399,9 @@ fn config(record: &Record) -> ContainerConfig {
         working_dir: record.process.working_dir.clone(),
         entrypoint: non_empty(&record.process.entrypoint),
         labels: record.process.labels.clone(),
-        stop_signal: record.process.stop_signal.to_string(),
+        on_build: None,
+        stop_signal: (record.process.stop_signal != sys::signal::TERM)
+            .then(|| options.stop_signal.clone().unwrap_or_else(|| record.process.stop_signal.to_string())),
         stop_timeout: options.stop_timeout,
         healthcheck: record.process.healthcheck.clone(),
         shell: record.process.shell.clone(),
@@ -362,5 +421,40 @@ pub fn event(event: &Event) -> EventMessage {
         scope: "local",
         time: event.at.as_second(),
         time_nano: i64::try_from(event.at.as_nanosecond()).unwrap_or(i64::MAX),
+    }
+}
+
+/// This installation, as `info` shows it.
+pub fn info(info: &Info, version: &'static str) -> SystemInfo {
+    let mut security_options = vec!["name=seccomp,profile=builtin".to_owned(), "name=cgroupns".to_owned()];
+    if info.apparmor {
+        security_options.insert(0, "name=apparmor".into());
+    }
+    SystemInfo {
+        containers: info.containers,
+        containers_running: info.running,
+        containers_paused: info.paused,
+        containers_stopped: info.stopped,
+        images: info.images,
+        driver: "overlay2",
+        logging_driver: "json-file",
+        cgroup_driver: match info.cgroup_driver {
+            CgroupDriver::Cgroupfs => "cgroupfs",
+            CgroupDriver::Systemd => "systemd",
+        },
+        cgroup_version: info.cgroup_version.to_string(),
+        kernel_version: info.kernel.clone(),
+        operating_system: info.distribution.clone(),
+        os_type: "linux",
+        architecture: info.machine.clone(),
+        ncpu: info.cpus,
+        mem_total: info.memory,
+        docker_root_dir: text(&info.root),
+        name: info.name.clone(),
+        server_version: version,
+        default_runtime: "tare",
+        security_options,
+        // Containers need no daemon, and so outlive it.
+        live_restore_enabled: true,
     }
 }

@@ -33,6 +33,11 @@ pub struct ContainerInspect {
     pub exec_ids: Option<Vec<String>>,
     pub host_config: HostConfig,
     pub graph_driver: GraphDriver,
+    /// Bytes, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_rw: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_root_fs: Option<u64>,
     pub mounts: Vec<MountPoint>,
     pub config: ContainerConfig,
     pub network_settings: NetworkSettings,
@@ -90,6 +95,12 @@ pub struct HostConfig {
     pub publish_all_ports: bool,
     pub restart_policy: RestartPolicy,
     pub auto_remove: bool,
+    pub volume_driver: String,
+    pub volumes_from: Option<Vec<String>>,
+    /// Rows and columns of the terminal it was created from.
+    pub console_size: [u16; 2],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     pub cap_add: Option<Vec<String>>,
     pub cap_drop: Option<Vec<String>>,
     pub cgroupns_mode: String,
@@ -99,6 +110,8 @@ pub struct HostConfig {
     pub extra_hosts: Option<Vec<String>>,
     pub group_add: Option<Vec<String>>,
     pub ipc_mode: String,
+    pub cgroup: String,
+    pub links: Option<Vec<String>>,
     pub oom_score_adj: i32,
     pub pid_mode: String,
     pub privileged: bool,
@@ -108,28 +121,86 @@ pub struct HostConfig {
     pub uts_mode: String,
     pub userns_mode: String,
     pub shm_size: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tmpfs: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
     pub runtime: String,
+    pub isolation: String,
     pub cpu_shares: u64,
     pub memory: i64,
     #[serde(rename = "NanoCpus")]
     pub nano_cpus: i64,
     pub cgroup_parent: String,
     pub blkio_weight: u16,
+    pub blkio_weight_device: Vec<WeightDevice>,
+    pub blkio_device_read_bps: Vec<ThrottleDevice>,
+    pub blkio_device_write_bps: Vec<ThrottleDevice>,
+    #[serde(rename = "BlkioDeviceReadIOps")]
+    pub blkio_device_read_iops: Vec<ThrottleDevice>,
+    #[serde(rename = "BlkioDeviceWriteIOps")]
+    pub blkio_device_write_iops: Vec<ThrottleDevice>,
     pub cpu_period: u64,
     pub cpu_quota: i64,
     pub cpu_realtime_period: u64,
     pub cpu_realtime_runtime: i64,
     pub cpuset_cpus: String,
     pub cpuset_mems: String,
+    pub devices: Vec<DeviceMapping>,
+    pub device_cgroup_rules: Option<Vec<String>>,
+    /// GPUs and the like: there are none.
+    pub device_requests: Option<Vec<String>>,
     pub memory_reservation: i64,
     pub memory_swap: i64,
     pub memory_swappiness: Option<u64>,
     pub oom_kill_disable: Option<bool>,
     pub pids_limit: Option<i64>,
+    pub ulimits: Vec<Ulimit>,
+    /// Four words of Windows.
+    pub cpu_count: u64,
+    pub cpu_percent: u64,
+    #[serde(rename = "IOMaximumIOps")]
+    pub io_maximum_iops: u64,
+    #[serde(rename = "IOMaximumBandwidth")]
+    pub io_maximum_bandwidth: u64,
+    pub masked_paths: Vec<String>,
+    pub readonly_paths: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<bool>,
-    pub masked_paths: Option<Vec<String>>,
+}
+
+/// The weight of a device in block I/O.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct WeightDevice {
+    pub path: String,
+    pub weight: u16,
+}
+
+/// A limit to a device's block I/O.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ThrottleDevice {
+    pub path: String,
+    pub rate: u64,
+}
+
+/// A host's device in a container.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeviceMapping {
+    pub path_on_host: String,
+    pub path_in_container: String,
+    pub cgroup_permissions: String,
+}
+
+/// A limit of a process's resources.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Ulimit {
+    pub name: String,
+    pub hard: u64,
+    pub soft: u64,
 }
 
 /// When a container is started again.
@@ -182,6 +253,9 @@ pub struct ContainerConfig {
     pub hostname: String,
     pub domainname: String,
     pub user: String,
+    pub attach_stdin: bool,
+    pub attach_stdout: bool,
+    pub attach_stderr: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exposed_ports: Option<BTreeMap<String, BTreeMap<String, String>>>,
     pub tty: bool,
@@ -193,8 +267,11 @@ pub struct ContainerConfig {
     pub volumes: Option<Set>,
     pub working_dir: String,
     pub entrypoint: Option<Vec<String>>,
+    pub on_build: Option<Vec<String>>,
     pub labels: BTreeMap<String, String>,
-    pub stop_signal: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
@@ -317,4 +394,33 @@ pub struct EventActor {
     pub id: String,
     #[serde(rename = "Attributes")]
     pub attributes: BTreeMap<String, String>,
+}
+
+/// `GET /info`, as far as it is true here.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SystemInfo {
+    pub containers: usize,
+    pub containers_running: usize,
+    pub containers_paused: usize,
+    pub containers_stopped: usize,
+    pub images: usize,
+    pub driver: &'static str,
+    pub logging_driver: &'static str,
+    pub cgroup_driver: &'static str,
+    pub cgroup_version: String,
+    pub kernel_version: String,
+    pub operating_system: String,
+    #[serde(rename = "OSType")]
+    pub os_type: &'static str,
+    pub architecture: String,
+    #[serde(rename = "NCPU")]
+    pub ncpu: usize,
+    pub mem_total: u64,
+    pub docker_root_dir: String,
+    pub name: String,
+    pub server_version: &'static str,
+    pub default_runtime: &'static str,
+    pub security_options: Vec<String>,
+    pub live_restore_enabled: bool,
 }

@@ -39,6 +39,7 @@ pub(crate) mod system;
 mod tag;
 mod top;
 mod update;
+mod version;
 mod volume;
 mod wait;
 
@@ -209,6 +210,7 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "image prune", long: "image prune", about: "Remove images not in use", run: system::prune::images },
     Command { name: "system df", long: "system df", about: "Show where the room goes", run: system::df::main },
+    Command { name: "info", long: "system info", about: "Show this installation", run: system::info::main },
     Command { name: "events", long: "system events", about: "Show what happens, live", run: system::events::main },
     Command {
         name: "system start",
@@ -228,7 +230,7 @@ const COMMANDS: &[Command] = &[
         about: "Remove what is not in use",
         run: system::prune::system,
     },
-    Command { name: "version", long: "version", about: "Show the version", run: version },
+    Command { name: "version", long: "version", about: "Show the version", run: version::main },
 ];
 
 /// Runs the command that the arguments name.
@@ -306,11 +308,6 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-fn version(_engine: &Engine, _args: &[OsString]) -> Result<i32, Failure> {
-    out(&format!("tare version {}\n", env!("CARGO_PKG_VERSION")));
-    Ok(0)
 }
 
 /// What other engines have and this one does not yet: refused by name.

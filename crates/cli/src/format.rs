@@ -12,7 +12,11 @@ pub(crate) type Column = (&'static str, &'static str);
 
 /// Prints rows as a template says, one a line.
 pub(crate) fn print(format: &str, columns: &[Column], rows: Vec<Vec<String>>) -> Result<()> {
-    let objects = rows.into_iter().map(|row| object(columns, row.into_iter().map(Value::from)));
+    // In a value either would begin a cell or a line of the table.
+    let is_table = format.starts_with("table ");
+    let value =
+        |cell: String| Value::from(if is_table { cell.replace('\t', "\\t").replace('\n', "\\n") } else { cell });
+    let objects = rows.into_iter().map(|row| object(columns, row.into_iter().map(value)));
     if format == "json" {
         objects.for_each(|object| table::out(&format!("{object}\n")));
         return Ok(());

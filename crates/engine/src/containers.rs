@@ -24,6 +24,7 @@ pub mod remove;
 pub mod rename;
 pub mod repair;
 pub mod restart;
+pub mod size;
 pub mod spec;
 pub mod stats;
 pub mod stop;

@@ -1,9 +1,13 @@
 //! Which of many things are meant: what `--filter` says.
 
+mod containers;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use store::Image;
+
+pub use containers::{ContainerFilter, state_of};
 
 /// What containers and images have in common.
 #[derive(Debug, Clone, Default)]

@@ -2,5 +2,6 @@
 
 pub mod check;
 pub mod df;
+pub mod info;
 pub mod prune;
 pub mod start;

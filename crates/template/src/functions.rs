@@ -86,11 +86,13 @@ fn join(values: &[Value], between: &str) -> Value {
     Value::String(values.iter().map(print).collect::<Vec<_>>().join(between))
 }
 
+/// Go's `strings.Title`: the underscore is part of a word, and beyond ASCII only spaces separate.
 fn title(text: &str) -> String {
     let mut starts = true;
+    let separates = |c: char| if c.is_ascii() { !c.is_ascii_alphanumeric() && c != '_' } else { c.is_whitespace() };
     let each = |c: char| {
         let upper = starts && c.is_alphabetic();
-        starts = !c.is_alphanumeric();
+        starts = separates(c);
         if upper { c.to_uppercase().collect::<Vec<_>>() } else { vec![c] }
     };
     text.chars().flat_map(each).collect()

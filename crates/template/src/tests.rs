@@ -46,6 +46,7 @@ fn templates_are_filled_in_as_by_go() {
         ("{{index .Config.Labels \"nothing\"}}", ""),
         ("{{join .List \", \"}} {{len .List}} {{len .Name}}", "a, b, c 3 4"),
         ("{{upper .Name}} {{lower \"ABC\"}} {{title \"a tale of two\"}}", "/WEB abc A Tale Of Two"),
+        ("{{title \"snake_case it's x-y é—z 1st\"}}", "Snake_case It'S X-Y É—z 1st"),
         ("{{split \"a:b\" \":\"}} {{truncate .Id 4}}|{{pad .Name 1 2}}|", "[a b] 0123| /web  |"),
         (
             "{{printf \"%s-%d-%v-%q-%5s|%-5s|%05d|%.2f|%t|%x|%%\" .Name .Count .List .Name \"ab\" \"ab\" .Count .Size .Up .Count}}",

@@ -2,6 +2,7 @@
 //!
 //! What is expected is what Docker documents; where tare differs on purpose, the test says so.
 
+mod accidents;
 mod artifacts;
 mod bridge;
 mod commit;

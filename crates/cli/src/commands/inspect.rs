@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use engine::Engine;
-use engine::containers::{find, inspect};
+use engine::containers::{find, inspect, size};
+use engine::{Engine, volumes};
 use stdx::{Context, Error, Kind, Result};
 
 use crate::error::Failure;
@@ -13,23 +13,26 @@ use crate::table::out;
 #[derive(clap::Parser, Debug)]
 #[command(name = "tare inspect")]
 pub(crate) struct Args {
-    /// Only things of this type: container or image
+    /// Only things of this type: container, image or volume
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
     /// Show what this Go template says, or json
     #[arg(short, long, value_name = "TEMPLATE")]
     format: Option<String>,
+    /// Show the sizes of containers' files
+    #[arg(short, long)]
+    size: bool,
     #[arg(value_name = "NAME|ID", required = true)]
     names: Vec<String>,
 }
 
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> std::result::Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
-    show(&args.names, args.format.as_deref(), |name| document(engine, name, args.kind.as_deref()))
+    show(&args.names, args.format.as_deref(), |name| document(engine, name, args.kind.as_deref(), args.size))
 }
 
 /// Shows what there is; what there is not has been reported.
-pub(super) fn show(
+pub(in crate::commands) fn show(
     names: &[String],
     format: Option<&str>,
     document: impl Fn(&str) -> Result<serde_json::Value>,
@@ -49,23 +52,42 @@ pub(super) fn show(
     found
 }
 
-fn document(engine: &Engine, name: &str, kind: Option<&str>) -> Result<serde_json::Value> {
-    let json = |value: serde_json::Result<serde_json::Value>| value.context(|| "cannot write JSON".into());
-    if !matches!(kind, None | Some("container" | "image")) {
-        return Err(Error::invalid(format!("invalid type \"{}\": it is container or image", kind.unwrap_or_default())));
+fn document(engine: &Engine, name: &str, kind: Option<&str>, size: bool) -> Result<serde_json::Value> {
+    let nothing = |error: &Error| error.kind() == Kind::NotFound && kind.is_none();
+    if !matches!(kind, None | Some("container" | "image" | "volume")) {
+        return Err(Error::invalid(format!("invalid type \"{}\"", kind.unwrap_or_default()))
+            .hint("it is container, image or volume"));
     }
-    if kind != Some("image") {
+    if matches!(kind, None | Some("container")) {
         match find::find(engine, name) {
-            Ok(container) => {
-                let details = inspect::inspect(engine, container)?;
+            Err(error) if nothing(&error) => {}
+            found => {
+                let mut details = inspect::inspect(engine, found?)?;
+                if size {
+                    details.size = Some(size::size(engine, &details.container.record)?);
+                }
                 return json(serde_json::to_value(api::convert::container(&details)));
             }
-            Err(error) if error.kind() == Kind::NotFound && kind.is_none() => {}
-            Err(error) => return Err(error),
         }
     }
-    super::image_inspect::document(engine, name, None).map_err(|error| match (error.kind(), kind) {
-        (Kind::NotFound, None) => Error::not_found(format!("no such object: {name}")),
-        _ => error,
-    })
+    if matches!(kind, None | Some("image")) {
+        match super::image_inspect::document(engine, name, None) {
+            Err(error) if nothing(&error) => {}
+            found => return found,
+        }
+    }
+    match volumes::find(engine, name) {
+        // What is no name of a volume either is nothing at all.
+        Err(error) if kind.is_none() && matches!(error.kind(), Kind::NotFound | Kind::Invalid) => {
+            Err(Error::not_found(format!("no such object: {name}")))
+        }
+        found => {
+            let volume = found?;
+            json(serde_json::to_value(api::convert::volume(&volume, &volumes::data_path(engine, &volume.name))))
+        }
+    }
+}
+
+fn json(value: serde_json::Result<serde_json::Value>) -> Result<serde_json::Value> {
+    value.context(|| "cannot write JSON".into())
 }

@@ -3,9 +3,13 @@
 use std::ffi::OsString;
 
 use engine::Engine;
-use engine::containers::{Container, health, list, pause};
+use engine::containers::options::MountKind;
+use engine::containers::{Container, health, list, pause, size};
+use engine::filter::{ContainerFilter, state_of};
 use monitor::State;
 use monitor::health::Status;
+use stdx::Result;
+use stdx::size::human;
 
 use crate::error::{Failure, printable};
 use crate::format::Column;
@@ -18,12 +22,15 @@ pub(crate) struct Args {
     /// Show all containers (default shows just running)
     #[arg(short, long)]
     all: bool,
+    /// Show only what suits: status, name, label, ancestor, health and others
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
     /// Show what this Go template says, "table TEMPLATE", or json
     #[arg(long, value_name = "TEMPLATE")]
     format: Option<String>,
     /// Show this many containers that were created last, in any state
-    #[arg(short = 'n', long, value_name = "NUMBER")]
-    last: Option<usize>,
+    #[arg(short = 'n', long, value_name = "NUMBER", allow_negative_numbers = true)]
+    last: Option<i64>,
     /// Show the container that was created last, in any state
     #[arg(short, long)]
     latest: bool,
@@ -33,14 +40,19 @@ pub(crate) struct Args {
     /// Only ids
     #[arg(short, long)]
     quiet: bool,
+    /// Show what each has written, and with its image
+    #[arg(short, long)]
+    size: bool,
 }
 
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
-    let last = if args.latest { Some(1) } else { args.last };
-    let list = list::list(engine, args.all || last.is_some())?;
+    let last = if args.latest { Some(1) } else { args.last.and_then(|last| usize::try_from(last).ok()) };
+    let filter = ContainerFilter::parse(engine, &args.filter)?;
+    let list = list::list(engine, args.all || last.is_some() || filter.asks_for_state())?;
     list.broken.iter().for_each(|error| eprintln!("WARNING: {}", printable(&error.to_string())));
     let mut containers = list.containers;
+    containers.retain(|container| filter.suits(engine, container));
     containers.truncate(last.unwrap_or(usize::MAX));
     let id = |container: &Container| {
         let id = &container.record.id;
@@ -50,31 +62,19 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
         containers.iter().for_each(|container| table::out(&format!("{}\n", id(container))));
         return Ok(0);
     }
-    if let Some(format) = args.format.as_deref().filter(|format| *format != "table") {
-        let rows = containers.iter().map(|container| fields(engine, container, id(container), args.no_trunc)).collect();
-        crate::format::print(format, &COLUMNS, rows)?;
-        return Ok(0);
-    }
-    let rows: Vec<Vec<String>> = containers
-        .iter()
-        .map(|container| {
-            let record = &container.record;
-            vec![
-                id(container),
-                record.image.name().to_owned(),
-                command(&record.process.args(), args.no_trunc),
-                times::ago(record.created),
-                status(engine, container),
-                ports(engine, container),
-                record.name.clone(),
-            ]
-        })
-        .collect();
-    table::print(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"], &rows);
+    let size = args.size || args.format.as_deref().is_some_and(|format| format.contains(".Size"));
+    let rows = containers.iter().map(|container| fields(engine, container, id(container), args.no_trunc, size));
+    let rows: Vec<Vec<String>> = rows.collect::<Result<_>>()?;
+    let size = if args.size { "\t{{.Size}}" } else { "" };
+    let usual = format!(
+        "table {{{{.ID}}}}\t{{{{.Image}}}}\t{{{{.Command}}}}\t{{{{.RunningFor}}}}\t{{{{.Status}}}}\t{{{{.Ports}}}}\t{{{{.Names}}}}{size}"
+    );
+    let format = args.format.as_deref().filter(|format| *format != "table").unwrap_or(&usual);
+    crate::format::print(format, &COLUMNS, rows)?;
     Ok(0)
 }
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 15] = [
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
     ("Command", "COMMAND"),
@@ -82,33 +82,53 @@ const COLUMNS: [Column; 12] = [
     ("RunningFor", "CREATED"),
     ("State", "STATE"),
     ("Status", "STATUS"),
-    ("Labels", "LABELS"),
-    ("Mounts", "MOUNTS"),
-    ("Networks", "NETWORKS"),
     ("Ports", "PORTS"),
     ("Names", "NAMES"),
+    ("Labels", "LABELS"),
+    ("Mounts", "MOUNTS"),
+    ("LocalVolumes", "LOCAL VOLUMES"),
+    ("Networks", "NETWORKS"),
+    ("Platform", "PLATFORM"),
+    ("Size", "SIZE"),
 ];
 
 /// The columns of one container.
-fn fields(engine: &Engine, container: &Container, id: String, whole: bool) -> Vec<String> {
+fn fields(engine: &Engine, container: &Container, id: String, whole: bool, with_size: bool) -> Result<Vec<String>> {
     let record = &container.record;
-    let paused = pause::is_paused(engine, &record.id);
     let labels: Vec<String> = record.process.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let mounts: Vec<&str> = record.options.mounts.iter().map(|mount| mount.target.as_str()).collect();
-    vec![
+    let size = if with_size { Some(size::size(engine, record)?) } else { None };
+    let size = size.map(|size| format!("{} (virtual {})", human(size.writable), human(size.whole)));
+    let sources = record.options.mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Volume { name, .. } => name.as_deref().map(|name| short(name, whole)),
+        MountKind::Bind { source, .. } => Some(short(&source.to_string_lossy(), whole)),
+        MountKind::Tmpfs { .. } => None,
+    });
+    let volumes = record.options.mounts.iter().filter(|mount| matches!(mount.kind, MountKind::Volume { .. })).count();
+    Ok(vec![
         id,
         record.image.name().to_owned(),
         command(&record.process.args(), whole),
         times::absolute(record.created),
         times::ago(record.created),
-        api::convert::state(container.state.as_ref(), paused).status,
+        state_of(engine, container).to_owned(),
         status(engine, container),
-        labels.join(","),
-        mounts.join(","),
-        api::convert::network_names(&record.options.namespaces.network).join(","),
         ports(engine, container),
         record.name.clone(),
-    ]
+        labels.join(","),
+        sources.collect::<Vec<_>>().join(","),
+        volumes.to_string(),
+        record.options.namespaces.network.names().join(","),
+        String::new(),
+        size.unwrap_or_default(),
+    ])
+}
+
+/// Docker's way with what is mounted: 15 characters of it.
+fn short(text: &str, whole: bool) -> String {
+    if whole || text.chars().count() <= 15 {
+        return text.to_owned();
+    }
+    format!("{}…", text.chars().take(14).collect::<String>())
 }
 
 /// Where its ports are published, if it runs.

@@ -46,8 +46,9 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
 
 fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
     let detach = args.detach.unwrap_or(false);
-    let options = args.container.options(!detach)?;
+    let mut options = args.container.options(!detach)?;
     let streams = streams(&args.container.attach, detach, options.open_stdin)?;
+    options.attached = streams;
     if streams.stdin && options.tty && !terminal::is_terminal() {
         return Err(Failure::new(
             1,

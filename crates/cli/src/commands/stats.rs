@@ -11,6 +11,7 @@ use engine::containers::{Container, find, list};
 use stdx::{Result, size};
 
 use crate::error::Failure;
+use crate::format::Column;
 use crate::table;
 
 /// Show what containers use, live
@@ -20,6 +21,9 @@ pub(crate) struct Args {
     /// Show all containers (default shows just running)
     #[arg(short, long)]
     all: bool,
+    /// Show what this Go template says, "table TEMPLATE", or json
+    #[arg(long, value_name = "TEMPLATE")]
+    format: Option<String>,
     /// Show one result and end
     #[arg(long)]
     no_stream: bool,
@@ -34,8 +38,20 @@ pub(crate) struct Args {
 /// Between two looks: long enough for the share of a CPU to mean something.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-const HEADER: [&str; 8] =
-    ["CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"];
+const COLUMNS: [Column; 9] = [
+    ("ID", "CONTAINER ID"),
+    ("Name", "NAME"),
+    ("CPUPerc", "CPU %"),
+    ("MemUsage", "MEM USAGE / LIMIT"),
+    ("MemPerc", "MEM %"),
+    ("NetIO", "NET I/O"),
+    ("BlockIO", "BLOCK I/O"),
+    ("PIDs", "PIDS"),
+    ("Container", "CONTAINER"),
+];
+
+const TABLE: &str =
+    "table {{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}";
 
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
@@ -44,12 +60,16 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     loop {
         std::thread::sleep(INTERVAL);
         let (containers, now) = samples(engine, &args)?;
-        let rows = rows(&containers, &earlier, &now, args.no_trunc);
+        let rows = rows(&containers, &earlier, &now, args.no_trunc, args.format.is_none());
         if live && std::io::stdout().is_terminal() {
             // Back to the top left, and what was below is gone.
             table::out("\x1b[H\x1b[J");
         }
-        table::print(&HEADER, &rows);
+        crate::format::print(
+            args.format.as_deref().filter(|format| *format != "table").unwrap_or(TABLE),
+            &COLUMNS,
+            rows,
+        )?;
         if !live || (containers.is_empty() && !args.containers.is_empty()) {
             return Ok(0);
         }
@@ -72,7 +92,13 @@ fn samples(engine: &Engine, args: &Args) -> Result<(Vec<Container>, Samples)> {
 }
 
 /// One a container, and of several their sum.
-fn rows(containers: &[Container], earlier: &Samples, now: &Samples, whole_ids: bool) -> Vec<Vec<String>> {
+fn rows(
+    containers: &[Container],
+    earlier: &Samples,
+    now: &Samples,
+    whole_ids: bool,
+    with_sum: bool,
+) -> Vec<Vec<String>> {
     let machine = stats::machine_memory();
     let mut sum = Usage::default();
     let mut rows = Vec::new();
@@ -87,7 +113,8 @@ fn rows(containers: &[Container], earlier: &Samples, now: &Samples, whole_ids: b
         });
         sum.add(&usage.unwrap_or_default());
     }
-    if containers.len() > 1 {
+    // A program wants containers, and adds up for itself.
+    if containers.len() > 1 && with_sum {
         rows.push(row("", "(all)", &Usage { limit: machine, ..sum }));
     }
     rows
@@ -137,5 +164,6 @@ fn row(id: &str, name: &str, usage: &Usage) -> Vec<String> {
         pair(usage.network),
         pair(usage.block),
         usage.pids.to_string(),
+        id.to_owned(),
     ]
 }

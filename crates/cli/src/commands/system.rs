@@ -3,5 +3,6 @@
 pub(super) mod check;
 pub(super) mod df;
 pub(super) mod events;
+pub(super) mod info;
 pub(crate) mod prune;
 pub(super) mod start;

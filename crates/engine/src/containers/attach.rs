@@ -2,13 +2,14 @@
 
 use monitor::client::Connection;
 use monitor::protocol::Request;
+use serde::{Deserialize, Serialize};
 use stdx::{Error, Result};
 
 use crate::containers::{Container, StartError, prepare, restart};
 use crate::{Engine, events};
 
 /// Which streams a client wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Streams {
     pub stdin: bool,
     pub stdout: bool,

@@ -1,6 +1,6 @@
 //! `inspect`: what is known of a container beyond its record and state.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use monitor::health::Health;
 use network::Live;
@@ -8,6 +8,7 @@ use stdx::Result;
 use sys::mount::Overlay;
 
 use crate::Engine;
+use crate::containers::size::Size;
 use crate::containers::{Container, health, pause};
 use crate::{images, networks};
 
@@ -17,6 +18,10 @@ pub struct Details {
     pub container: Container,
     /// Its processes are stopped.
     pub paused: bool,
+    /// The sizes of its files, once somebody has added them up.
+    pub size: Option<Size>,
+    /// The ids of its further processes.
+    pub exec_ids: Vec<String>,
     /// How well it is, if it is asked.
     pub health: Option<Health>,
     /// Its root filesystem's layers.
@@ -47,8 +52,18 @@ pub fn inspect(engine: &Engine, container: Container) -> Result<Details> {
         log: record.log_path(engine),
         run_dir: engine.dirs().container_run(&record.id),
         volumes: engine.dirs().volumes(),
+        size: None,
+        exec_ids: exec_ids(&engine.dirs().container_run(&record.id)),
         health: health::health(engine, record),
         paused: pause::is_paused(engine, &record.id),
         container,
     })
+}
+
+/// Each has a directory while it runs.
+fn exec_ids(run_dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(run_dir.join("exec")).into_iter().flatten().flatten();
+    let mut ids: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    ids.sort();
+    ids
 }

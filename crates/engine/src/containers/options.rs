@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use log::Log;
 
+use crate::containers::attach::Streams;
+
 /// In place of an address: the host's, as the container sees it.
 pub const HOST_GATEWAY: &str = "host-gateway";
 
@@ -51,6 +53,8 @@ pub struct Options {
     /// All of those get a free port of the host.
     pub publish_all: bool,
 
+    /// Which streams a client attaches to at the start.
+    pub attached: Streams,
     pub tty: bool,
     /// Standard input stays open.
     pub open_stdin: bool,
@@ -159,6 +163,27 @@ pub struct Attachment {
     pub mac: Option<[u8; 6]>,
     /// Further addresses, of the device alone.
     pub link_local: Vec<IpAddr>,
+}
+
+impl Network {
+    /// The names of all it is in; another container's are that one's.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Joined(places) => places.iter().map(|place| place.network.clone()).collect(),
+            Self::Container(_) => Vec::new(),
+            other => vec![other.name()],
+        }
+    }
+
+    /// As it is asked for: `none`, `host`, `container:ID`, or the first network's name.
+    pub fn name(&self) -> String {
+        match self {
+            Self::None => "none".into(),
+            Self::Host => "host".into(),
+            Self::Container(id) => format!("container:{id}"),
+            Self::Joined(places) => places.first().map_or_else(|| "none".into(), |place| place.network.clone()),
+        }
+    }
 }
 
 /// The user namespace.

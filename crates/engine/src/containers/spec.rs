@@ -80,12 +80,20 @@ const MASKED: [&str; 12] = [
 
 const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// The files of the kernel that a container does not see, and those it cannot write to.
+pub fn hidden_paths(options: &Options) -> (Vec<String>, Vec<String>) {
+    if options.privileged || options.unmask_all {
+        return Default::default();
+    }
+    let strings = |list: &[&str]| -> Vec<String> { list.iter().map(|&s| s.to_owned()).collect() };
+    (strings(&MASKED), strings(&READONLY))
+}
+
 /// Builds the runtime configuration of a container.
 pub fn build(record: &Record, facts: &Facts) -> Result<Spec> {
     let options = &record.options;
     let capabilities = capabilities(options)?;
-    let unmasked = options.privileged || options.unmask_all;
-    let strings = |list: &[&str]| -> Vec<String> { list.iter().map(|&s| s.to_owned()).collect() };
+    let (masked_paths, readonly_paths) = hidden_paths(options);
     let ids = record.user_range.map(userns::mapping).unwrap_or_default();
     let seccomp = match &options.seccomp {
         Seccomp::Profile(profile) if !options.privileged => Some((**profile).clone()),
@@ -103,8 +111,8 @@ pub fn build(record: &Record, facts: &Facts) -> Result<Spec> {
         namespaces: namespaces(record, facts),
         devices: facts.devices.iter().map(|(device, _)| device.clone()).collect(),
         seccomp,
-        masked_paths: if unmasked { Vec::new() } else { strings(&MASKED) },
-        readonly_paths: if unmasked { Vec::new() } else { strings(&READONLY) },
+        masked_paths,
+        readonly_paths,
         time_offsets: time_offsets(options, facts),
         ..Linux::default()
     };

@@ -7,6 +7,7 @@ use engine::volumes::{self, Volume};
 use stdx::{Error, Result};
 
 use crate::error::Failure;
+use crate::format::Column;
 use crate::table;
 
 /// List volumes
@@ -16,6 +17,9 @@ pub(crate) struct Args {
     /// Only those for which this holds: dangling=BOOL, driver=NAME, label=NAME[=VALUE], name=TEXT
     #[arg(short, long, value_name = "NAME=VALUE")]
     filter: Vec<String>,
+    /// Show what this Go template says, "table TEMPLATE", or json
+    #[arg(long, value_name = "TEMPLATE")]
+    format: Option<String>,
     /// Only names
     #[arg(short, long)]
     quiet: bool,
@@ -26,15 +30,32 @@ pub(crate) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let mut rows = Vec::new();
     for volume in volumes::all(engine)? {
         if suits_all(engine, &args.filter, &volume)? {
-            rows.push(vec!["local".to_owned(), volume.name]);
+            rows.push(row(engine, volume));
         }
     }
     if args.quiet {
         rows.iter().for_each(|row| table::out(&format!("{}\n", row[1])));
     } else {
-        table::print(&["DRIVER", "VOLUME NAME"], &rows);
+        let format = args.format.as_deref().filter(|format| *format != "table").unwrap_or(TABLE);
+        crate::format::print(format, &COLUMNS, rows)?;
     }
     Ok(0)
+}
+
+const COLUMNS: [Column; 5] = [
+    ("Driver", "DRIVER"),
+    ("Name", "VOLUME NAME"),
+    ("Scope", "SCOPE"),
+    ("Mountpoint", "MOUNTPOINT"),
+    ("Labels", "LABELS"),
+];
+
+const TABLE: &str = "table {{.Driver}}\t{{.Name}}";
+
+fn row(engine: &Engine, volume: Volume) -> Vec<String> {
+    let labels: Vec<String> = volume.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let path = volumes::data_path(engine, &volume.name).to_string_lossy().into_owned();
+    vec!["local".into(), volume.name, "local".into(), path, labels.join(",")]
 }
 
 /// Of several filters of one kind one has to hold; of labels all.
