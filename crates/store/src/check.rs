@@ -151,6 +151,8 @@ impl Store {
         in_use: &dyn Fn(&ImageId) -> Option<Usage>,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
+        // What others are making now has no name yet, and cannot be told from garbage.
+        let Some(alone) = self.hold_exclusive()? else { return Ok(()) };
         let before = findings.len();
         let names = self.names()?;
         // An image that is broken keeps the collector from knowing what it needs: it goes first.
@@ -177,6 +179,7 @@ impl Store {
             let what = format!("the first {size} bytes of blob \"{digest}\": the next pull goes on from there");
             findings.push(Finding::garbage(what));
         }
+        drop(alone);
         if repair && findings.len() > before {
             self.gc(in_use)?;
             self.remove_partials()?;

@@ -299,3 +299,29 @@ fn a_terminal_shows_bars() {
     assert_eq!(terminal.exit_code(), 0);
     assert!(terminal.screen().contains("MB/4.2MB"), "{}", terminal.screen());
 }
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn what_a_pull_has_is_not_swept_away_meanwhile() {
+    let server = Server::start();
+    let (first, second) = (Archive::new().file("first", b"1").finish(), noise(6 << 20));
+    let second = Archive::new().file("second", &second).finish();
+    let (name, paths) = serve_layers(&server, &[&first, &second]);
+    server.fail("GET", &paths[1], Fault::Slow { piece: 1 << 20, pause: std::time::Duration::from_millis(200) });
+    let tare = Tare::new();
+    let child = tare.command(["pull", "-q", &name]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let digest = oci::Digest::of(&first);
+    let blob = tare.root().join("content/sha256").join(digest.hex());
+    until("the first layer has arrived", || blob.exists());
+    // No image reaches it yet, and everybody who collects garbage now leaves it alone.
+    tare.tare(["rmi", "busybox"]).ok();
+    tare.tare(["system", "prune", "-a", "-f"]).ok();
+    tare.tare(["system", "check", "--repair"]).ok();
+    assert!(blob.exists(), "the pull needs it");
+    Outcome::of_child(child).prints(&name);
+    assert_eq!(server.asked("GET", &paths[1]).len(), 1, "nothing was fetched twice");
+    // What was removed meanwhile goes with the next collection.
+    tare.tare(["rmi", &name]).ok();
+    tare.tare(["system", "check"]).ok();
+    assert!(e2e::names(&tare.root().join("content/sha256")).is_empty());
+}
