@@ -9,6 +9,9 @@ pub(crate) const DETACHED: &str = "detached start";
 pub(crate) const MONITOR: &str = "memory (PSS) of a container's parent";
 pub(crate) const STORM: &str = "100 detached starts, 4 at a time";
 
+pub(crate) const OCI_RUN: &str = "OCI runtimes: run";
+pub(crate) const OCI_STEPS: &str = "OCI runtimes: create, start, delete";
+
 pub(crate) const PULL: &str = "pull of a large image, empty storage";
 pub(crate) const PULL_MEMORY: &str = "peak memory of that pull";
 pub(crate) const PUSH: &str = "push of the same, compressing it";
@@ -20,6 +23,14 @@ pub(crate) const TARE_RUNTIME: &str = "tare runtime run";
 pub(crate) const RUNC: &str = "runc run";
 pub(crate) const CRUN: &str = "crun run";
 pub(crate) const CRUN_IN_SHELL: &str = "crun run (in a shell)";
+/// OCI runtimes by themselves.
+pub const OCI_TARE: &str = "tare runtime";
+/// The runtime of Docker and containerd.
+pub const OCI_RUNC: &str = "runc";
+/// The runtime of podman on most systems.
+pub const OCI_CRUN: &str = "crun";
+/// The other one in Rust.
+pub const OCI_YOUKI: &str = "youki";
 pub(crate) const PODMAN: &str = "podman";
 pub(crate) const DOCKER: &str = "docker";
 
@@ -41,6 +52,12 @@ const BUDGETS: &[(&str, &str, Bound)] = &[
     (RUN_RUNTIMES, TARE_RUNTIME, Bound::TimesAtMost(RUNC, 0.8)),
     (RUN_RUNTIMES, TARE_RUNTIME, Bound::TimesAtMost(CRUN, 0.8)),
     (RUN_RUNTIMES, TARE_RUNTIME, Bound::TimesAtMost(CRUN_IN_SHELL, 0.8)),
+    (OCI_RUN, OCI_TARE, Bound::TimesAtMost(OCI_RUNC, 0.8)),
+    (OCI_RUN, OCI_TARE, Bound::TimesAtMost(OCI_CRUN, 0.8)),
+    (OCI_RUN, OCI_TARE, Bound::TimesAtMost(OCI_YOUKI, 0.8)),
+    (OCI_STEPS, OCI_TARE, Bound::TimesAtMost(OCI_RUNC, 0.8)),
+    (OCI_STEPS, OCI_TARE, Bound::TimesAtMost(OCI_CRUN, 0.8)),
+    (OCI_STEPS, OCI_TARE, Bound::TimesAtMost(OCI_YOUKI, 0.8)),
     (RUN_ENGINES, TARE, Bound::LessBy(PODMAN, 10.0)),
     (RUN_ENGINES, TARE, Bound::LessBy(DOCKER, 15.0)),
     (DETACHED, TARE, Bound::AtMost(15.0)),

@@ -8,8 +8,9 @@
 // A program for a terminal prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-mod budget;
+pub mod budget;
 mod engines;
+pub mod lifecycle;
 pub mod many;
 mod memory;
 mod runtimes;

@@ -68,7 +68,7 @@ fn runtimes(tare: &str, bundle: &str, run: &Path) -> Vec<Program> {
 }
 
 /// A bundle with the default configuration of runc, changed to run `true` in the image without a terminal.
-fn bundle(rootfs: &str, scratch: &Scratch) -> Result<String> {
+pub(crate) fn bundle(rootfs: &str, scratch: &Scratch) -> Result<String> {
     let dir = scratch.data("bundle")?;
     sample::quiet(Command::new("runc").arg("spec").current_dir(&dir))?;
     let path = dir.join("config.json");

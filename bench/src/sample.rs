@@ -5,15 +5,20 @@ use std::time::{Duration, Instant};
 
 use stdx::{Context, Error, Kind, Result};
 
-/// Somebody who takes part: a name, and how to make the command that is timed.
+/// Somebody who takes part: a name, and how to make the commands that are timed.
 pub(crate) struct Contender<'a> {
     name: &'a str,
-    command: Box<dyn Fn() -> Command + 'a>,
+    commands: Box<dyn Fn() -> Vec<Command> + 'a>,
 }
 
 impl<'a> Contender<'a> {
     pub(crate) fn new(name: &'a str, command: impl Fn() -> Command + 'a) -> Self {
-        Self { name, command: Box::new(command) }
+        Self::of_steps(name, move || vec![command()])
+    }
+
+    /// Somebody who needs several commands, one after the other.
+    pub(crate) fn of_steps(name: &'a str, commands: impl Fn() -> Vec<Command> + 'a) -> Self {
+        Self { name, commands: Box::new(commands) }
     }
 }
 
@@ -72,7 +77,7 @@ pub(crate) fn interleave(
     for round in 0..=rounds {
         for (contender, samples) in contenders.iter().zip(&mut samples) {
             std::thread::sleep(pause);
-            let elapsed = timed(&mut (contender.command)())?;
+            let elapsed = timed(&mut (contender.commands)())?;
             if round > 0 {
                 samples.push(elapsed);
             }
@@ -83,10 +88,10 @@ pub(crate) fn interleave(
     Ok(figures.collect())
 }
 
-/// Runs a command that must succeed; its milliseconds from spawn to exit.
-fn timed(command: &mut Command) -> Result<f64> {
+/// Runs commands that must succeed; their milliseconds from the first spawn to the last exit.
+fn timed(commands: &mut [Command]) -> Result<f64> {
     let started = Instant::now();
-    quiet(command)?;
+    commands.iter_mut().try_for_each(quiet)?;
     Ok(started.elapsed().as_secs_f64() * 1000.0)
 }
 

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: the budgets, beside whatever other engines this machine has.
 
+mod runtimes;
+
 use std::path::Path;
 
 use stdx::{Context, Error, Kind, Result};
@@ -13,9 +15,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let kept = match arguments.iter().find(|argument| !argument.starts_with('-')).map(String::as_str) {
         None => everything()?,
         Some("pull") => pull(arguments)?,
+        Some("runtime") => runtimes::run(arguments)?,
         Some("many") => many()?,
         Some(other) => {
-            return Err(Error::invalid(format!("there is no benchmark {other:?}")).hint("many, pull, or none"));
+            return Err(Error::invalid(format!("there is no benchmark {other:?}")).hint("many, pull, runtime, or none"));
         }
     };
     if kept || !check { Ok(()) } else { Err(Error::new(Kind::Internal, "a budget is not kept")) }

@@ -38,6 +38,8 @@ struct Part {
 
 const PARTS: [Part; 2] = [runtime_tools::PART, crun::PART];
 
+pub(crate) use sources::unpack;
+
 /// What a part needs to know.
 struct Lane {
     /// `target/peers`: sources, builds, scratch.

@@ -56,7 +56,7 @@ fn fetch_from(base: &Path, package: &str, archive: &Archive, release: &str) -> R
     let what = || format!("cannot make {download:?}");
     let _ = fs::remove_dir_all(&download);
     fs::create_dir_all(&download).context(what)?;
-    let options = configure(&apt_dir, archive, release)?;
+    let options = configure(&apt_dir, "deb-src", archive, release)?;
     let apt = |words: &[&str]| {
         let mut apt = Command::new("apt-get");
         apt.args(&options).args(words).current_dir(&download).stdin(Stdio::null()).stdout(Stdio::null());
@@ -79,18 +79,46 @@ fn fetch_from(base: &Path, package: &str, archive: &Archive, release: &str) -> R
     Ok(tree)
 }
 
+/// Programs of the next release, unpacked in `dir/NAME` and never installed; fetched once.
+pub(crate) fn unpack(dir: &Path, name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let tree = dir.join(name);
+    if tree.exists() {
+        return Ok(tree);
+    }
+    let download = dir.join(format!("unfinished-{name}"));
+    let what = || format!("cannot make {download:?}");
+    let _ = fs::remove_dir_all(&download);
+    fs::create_dir_all(download.join("tree")).context(what)?;
+    let mut options = configure(&dir.join("sources/apt-binary"), "deb", &Archive::of_this_machine()?, NEXT)?;
+    // What is installed here has no say in it.
+    options.extend(["-o".to_owned(), "Dir::State::status=/dev/null".to_owned()]);
+    for words in [&["update", "-qq"][..], &[&["download", "-qq"], packages].concat()] {
+        let mut apt = Command::new("apt-get");
+        apt.args(&options).args(words).current_dir(&download).stdin(Stdio::null()).stdout(Stdio::null());
+        command::run(&mut apt)?;
+    }
+    let entries = fs::read_dir(&download).context(|| format!("cannot list {download:?}"))?;
+    for package in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+        command::run(Command::new("dpkg-deb").arg("-x").arg(package).arg(download.join("tree")))?;
+    }
+    fs::rename(download.join("tree"), &tree).context(|| format!("cannot make {tree:?}"))?;
+    fs::remove_dir_all(&download).context(|| format!("cannot remove {download:?}"))?;
+    Ok(tree)
+}
+
 fn find(dir: &Path, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let mut entries = fs::read_dir(dir).ok()?.flatten();
     let archive = |name: &str| wanted(name) && !name.ends_with(".asc");
     entries.find(|entry| archive(&entry.file_name().to_string_lossy())).map(|entry| entry.path())
 }
 
-/// Options for `apt-get` by which it keeps its lists in `dir` and knows one release's sources.
-fn configure(dir: &Path, archive: &Archive, release: &str) -> Result<Vec<String>> {
+/// Options for `apt-get` by which it keeps its lists in `dir` and knows one release's packages: `deb-src`, its sources,
+/// or `deb`.
+fn configure(dir: &Path, kind: &str, archive: &Archive, release: &str) -> Result<Vec<String>> {
     let what = || format!("cannot make {dir:?}");
     fs::create_dir_all(dir.join("lists/partial")).context(what)?;
     let list = dir.join("sources.list");
-    fs::write(&list, format!("deb-src {} {release} main\n", archive.uri)).context(what)?;
+    fs::write(&list, format!("{kind} {} {release} main\n", archive.uri)).context(what)?;
     let option = |name: &str, value: &Path| ["-o".to_owned(), format!("{name}={}", value.display())];
     let mut options = vec!["-o".to_owned(), "APT::Sandbox::User=root".to_owned()];
     options.extend(option("Dir::Etc::SourceList", &list));
