@@ -77,7 +77,9 @@ impl Launch<'_> {
             env.push(format!("HOME={}", identity.home));
         }
         self.enter_cwd()?;
-        let path = process::find_program(self.process.args.first().map_or("", String::as_str), &env)?;
+        // A container may be created without a command: it is its start that fails.
+        let path = self.process.args.first().map(|name| process::find_program(name, &env)).transpose()?;
+        let path = path.unwrap_or_default();
         Ok(Found { identity, path, env })
     }
 

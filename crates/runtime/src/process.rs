@@ -184,6 +184,9 @@ pub(crate) fn capability_warnings(process: &Process) -> Vec<String> {
 
 /// Executes the program. Returns only the failure.
 pub(crate) fn execute(program: &Path, process: &Process, env: &[String]) -> std::result::Result<Infallible, Failure> {
+    if process.args.is_empty() {
+        return Err(Failure { kind: FailureKind::ProgramNotFound, message: "no command given".into() });
+    }
     let invalid = |what: &str| Failure {
         kind: FailureKind::Setup(Kind::Invalid),
         message: format!("cannot execute {program:?}: {what} contains a NUL byte"),

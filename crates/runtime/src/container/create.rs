@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use oci::runtime_spec::{Spec, State, Status, VERSION};
+use oci::runtime_spec::{Process, Spec, State, Status, VERSION};
 use rustix::fs::{Mode, OFlags};
 use stdx::{Context, Error, Result};
 use sys::mount::Mount;
@@ -95,6 +95,8 @@ fn create_in(
     let rootfs = bundle.spec.root.as_ref().map(|root| bundle.dir.join(&root.path));
     let rootfs = rootfs.ok_or_else(|| Error::invalid("the configuration has no root"))?;
     let mut spec = bundle.spec.clone();
+    // What is created need not be startable (config.md, "Process": required when `start` is called).
+    spec.process.get_or_insert_with(|| Process { cwd: "/".into(), ..Process::default() });
     pass_sockets(&mut spec, options.listen_fds);
     let mut created = crate::create::create(&Config {
         spec: &spec,

@@ -54,6 +54,21 @@ fn a_created_container_and_a_paused_one_can_be_killed() {
     }
 }
 
+/// The specification asks for a process only when the container is started.
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn a_container_without_a_process_can_be_created_and_not_started() {
+    let tare = Tare::empty();
+    let bundle = Bundle::new(&tare, "true");
+    bundle.change(|config| drop(config["process"].take()));
+    bundle.create();
+    assert_eq!(bundle.status(), "created");
+    bundle.fails(&["start", &bundle.id], "no command given");
+    until("it has stopped", || bundle.status() == "stopped");
+    bundle.ok(&["delete", &bundle.id]);
+    assert!(bundle.cgroups().is_empty());
+}
+
 /// Without a pid namespace of its own, what a container has started outlives its init.
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]

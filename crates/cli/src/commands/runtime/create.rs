@@ -56,7 +56,7 @@ pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure>
 pub(super) fn create(globals: &Globals, args: &CreateArgs, detached: bool) -> Result<(Container, Created), Failure> {
     let dir = std::path::absolute(&args.bundle).map_err(|_| Error::invalid("the bundle has no path"))?;
     let bundle = Bundle::load(&dir)?;
-    let process = bundle.spec.process.clone().ok_or_else(|| Error::invalid("the configuration has no process"))?;
+    let process = bundle.spec.process.clone().unwrap_or_default();
     streams::check_console(&process, args.console_socket.as_deref(), detached)?;
     let options = CreateOptions {
         id: args.id.clone(),
