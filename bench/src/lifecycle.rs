@@ -32,6 +32,9 @@ pub struct Inputs {
 
 const ROUNDS: usize = 40;
 const ID: &str = "bench";
+const TRIALS: usize = 5;
+/// Seconds for one command of a trial.
+const TRIAL_LIMIT: &str = "10";
 
 /// Measures both ways and prints the tables; whether every budget that could be checked is kept.
 pub fn run(inputs: &Inputs) -> Result<bool> {
@@ -43,15 +46,10 @@ pub fn run(inputs: &Inputs) -> Result<bool> {
         (budget::OCI_RUN, &[&["run", "--bundle", &bundle, ID]]),
         (budget::OCI_STEPS, &[&["create", "--bundle", &bundle, ID], &["start", ID], &["delete", "--force", ID]]),
     ];
-    let works = |runtime: &&Runtime| {
-        let tried = ways
-            .iter()
-            .try_for_each(|(_, steps)| commands(runtime, &root, steps).iter_mut().try_for_each(sample::quiet));
-        tried.inspect_err(|error| eprintln!("without {}: {error}", runtime.name)).is_ok()
-    };
-    let working: Vec<&Runtime> = inputs.runtimes.iter().filter(works).collect();
     let mut figures = Vec::new();
     for (measurement, steps) in ways {
+        let working: Vec<&Runtime> =
+            inputs.runtimes.iter().filter(|runtime| works(runtime, measurement, &root, steps)).collect();
         eprintln!("{ROUNDS} rounds of {} runtimes: {measurement}", working.len());
         let contenders: Vec<Contender<'_>> = working
             .iter()
@@ -63,10 +61,29 @@ pub fn run(inputs: &Inputs) -> Result<bool> {
     Ok(budget::print_verdicts(&figures))
 }
 
+/// Some fail, and some hang now and then: who does not get through a few rounds in time is left out, in words.
+fn works(runtime: &Runtime, measurement: &str, root: &str, steps: &[&[&str]]) -> bool {
+    let limited = |command: &Command| {
+        let mut limited = Command::new("timeout");
+        limited.args(["--signal=KILL", TRIAL_LIMIT]).arg(command.get_program()).args(command.get_args());
+        sample::quiet(&mut limited)
+    };
+    let round = |_| commands(runtime, root, steps).iter().try_for_each(limited);
+    let tried = (0..TRIALS).try_for_each(round);
+    if let Err(error) = &tried {
+        eprintln!("{measurement}: without {}: {error}", runtime.name);
+        // What the trial has left, if anything.
+        commands(runtime, root, &[&["delete", "--force", ID]]).iter().for_each(|command| drop(limited(command)));
+    }
+    tried.is_ok()
+}
+
 fn commands(runtime: &Runtime, root: &str, steps: &[&[&str]]) -> Vec<Command> {
+    // Their states have nothing in common.
+    let root = format!("{root}/{}", runtime.name.replace(' ', "-"));
     let command = |step: &&[&str]| {
         let mut command = Command::new(&runtime.prefix[0]);
-        command.args(&runtime.prefix[1..]).args(["--root", root]).args(*step);
+        command.args(&runtime.prefix[1..]).args(["--root", &root]).args(*step);
         command
     };
     steps.iter().map(command).collect()
