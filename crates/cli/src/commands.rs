@@ -1,6 +1,7 @@
 //! The commands: one file each, whose `Args` is its help. Only the command that was named is built.
 
 mod attach;
+pub(crate) mod build;
 mod commit;
 mod cp;
 mod create;
@@ -162,6 +163,13 @@ const COMMANDS: &[Command] = &[
         about: "Make an image from a root filesystem's tar",
         run: import::main,
     },
+    Command { name: "build", long: "image build", about: "Build an image from a Dockerfile", run: build::main },
+    Command {
+        name: "builder prune",
+        long: "builder prune",
+        about: "Remove what builds have kept",
+        run: build::prune::main,
+    },
     Command { name: "tag", long: "image tag", about: "Give an image another name", run: tag::main },
     Command { name: "rmi", long: "image rm", about: "Remove images", run: rmi::main },
     Command { name: "volume create", long: "volume create", about: "Create a volume", run: volume::create::main },
@@ -260,6 +268,9 @@ pub(crate) fn dispatch(engine: &Engine, args: &[OsString]) -> Result<i32, Failur
     }
     if let Some(command) = COMMANDS.iter().find(|command| command.name == word(0)) {
         return (command.run)(engine, &args[1..]);
+    }
+    if word(0) == "builder" && word(1) == "build" {
+        return build::main(engine, &args[2..]);
     }
     let long = format!(
         "{} {}",

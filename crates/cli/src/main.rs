@@ -4,6 +4,7 @@
 //! (`__monitor`), that of a further process in it (`__exec`), a container's first process (`__init`), the removal of a
 //! container that has ended (`__cleanup`), and what is left to do after an interruption (`__interrupted`).
 
+mod build_progress;
 mod commands;
 mod container_args;
 mod error;

@@ -8,11 +8,12 @@ pub mod save;
 
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use oci::image_config::Config as ImageDefaults;
 use oci::{ImageId, Platform, Reference};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use stdx::{Context, Error, Result, id};
 use store::{Image, ImportOptions, Loaded, Progress, Removed, Usage};
 use sys::mount::{self, Overlay};
@@ -134,7 +135,7 @@ pub(crate) fn init_layer(engine: &Engine, image: &RecordImage, lower: &[PathBuf]
     let parent = engine.dirs().root.join("init");
     make_dir(&parent, 0o711)?;
     let scratch = parent.join(format!(".{}", id::random_hex(8)));
-    let made = make_init_layer(&scratch, lower).and_then(|layer| match std::fs::rename(&layer, &path) {
+    let made = make_init_layer(&scratch, lower, &[]).and_then(|layer| match std::fs::rename(&layer, &path) {
         // Another container of the image was faster.
         Err(_) if path.exists() => Ok(()),
         renamed => renamed.context(|| format!("cannot make init layer {path:?}")),
@@ -144,20 +145,22 @@ pub(crate) fn init_layer(engine: &Engine, image: &RecordImage, lower: &[PathBuf]
     made.map(|()| path)
 }
 
-fn make_init_layer(scratch: &Path, lower: &[PathBuf]) -> Result<PathBuf> {
+/// Something that is mounted, and whether it is a directory.
+pub(crate) type MountPoint = (String, bool);
+
+/// Makes an init layer in `scratch`, with further mount points.
+pub(crate) fn make_init_layer(scratch: &Path, lower: &[PathBuf], further: &[MountPoint]) -> Result<PathBuf> {
     let what = || "cannot make the init layer of the image".to_owned();
     let (upper, work) = (scratch.join("fs"), scratch.join("work"));
     make_dir(&upper, 0o755)?;
     make_dir(&work, 0o755)?;
     let overlay = Overlay { lower: lower.to_vec(), upper: Some((upper.clone(), work)), volatile: true };
-    let open =
-        |path: &Path| rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let tree = mount::overlay(&overlay, &open).map_err(|(errno, log)| match log {
-        Some(log) => Error::new(stdx::Kind::Internal, format!("{}: {log}", what())),
-        None => Err::<(), _>(errno).context(what).expect_err("built from an error"),
-    })?;
-    let root = Root::new(tree);
+    let root = Root::new(mounted(&overlay, what)?);
     let mode = Mode::from_raw_mode;
+    for (path, is_dir) in further {
+        let made = if *is_dir { root.make_dirs(path, mode(0o755)) } else { root.make_file(path, mode(0o644)) };
+        made.context(|| format!("cannot make mount point \"{path}\""))?;
+    }
     for (path, bits) in [("dev", 0o755), ("proc", 0o555), ("sys", 0o555), ("etc", 0o755)] {
         root.make_dirs(path, mode(bits)).context(what)?;
     }
@@ -170,6 +173,20 @@ fn make_init_layer(scratch: &Path, lower: &[PathBuf]) -> Result<PathBuf> {
         rustix::fs::symlinkat("/proc/mounts", etc, "mtab").context(what)?;
     }
     Ok(upper)
+}
+
+/// Mounts an overlay, detached: it lasts as long as the descriptor. One without layers below is its writable layer.
+pub(crate) fn mounted(overlay: &Overlay, what: impl Fn() -> String) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path: &Path| openat(CWD, path, flags, Mode::empty());
+    match (&overlay.lower[..], &overlay.upper) {
+        ([], Some((only, _))) | ([only], None) => return open(only).context(what),
+        _ => {}
+    }
+    mount::overlay(overlay, &open).map_err(|(errno, log)| match log {
+        Some(log) => Error::new(stdx::Kind::Internal, format!("{}: {log}", what())),
+        None => Err::<(), _>(errno).context(&what).expect_err("built from an error"),
+    })
 }
 
 /// Removes an image's name, or the image; with Docker's rules about containers that stand on it.
@@ -213,7 +230,7 @@ pub(crate) fn usage(containers: &[containers::Container], id: &ImageId) -> Optio
 }
 
 /// Removes from disk what no image needs.
-pub(crate) fn collect(engine: &Engine) -> Result<()> {
+pub fn collect(engine: &Engine) -> Result<()> {
     let containers = containers::list::list(engine, true)?.containers;
     engine.store()?.gc(&|id: &ImageId| usage(&containers, id)).map(drop)
 }

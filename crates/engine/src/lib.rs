@@ -7,6 +7,7 @@
 //!                                             events/          the journal of what happens, see `events`
 //!                      the store's              lock           held by the verb that changes the container
 //!   init/CHAIN/        the init layers          hosts …         its /etc files
+//!                                             steps/ID/        a running step of a build, see `monitor`
 //!   containers/ID/
 //!     record.json      what was asked for
 //!     state.json       how it is, written by its monitor
@@ -15,6 +16,7 @@
 //!   volumes/           see `volumes`
 //!   networks/          see `networks`, in RUN too
 //!   names/NAME         symbolic link to a container's id
+//!   cache/             what builds keep, see `store` and `builder`
 //! ```
 //!
 //! There is no daemon and no other memory than this tree: every verb starts from what is on disk, takes the locks it
@@ -27,6 +29,7 @@ pub mod filter;
 pub mod images;
 pub mod networks;
 mod settings;
+pub mod steps;
 pub mod system;
 pub mod volumes;
 

@@ -45,6 +45,9 @@ pub struct Config {
     pub ports: Vec<network::Mapping>,
     /// The arguments with which to execute this binary at the end, unless a client has said it will clean up.
     pub cleanup: Option<Vec<String>>,
+    /// The program is ended when its last client has left: nobody else knows of it.
+    #[serde(default)]
+    pub attended: bool,
     /// Whether and how the container is started again.
     pub restart: Restart,
     /// How it is asked whether it is well, if it is.

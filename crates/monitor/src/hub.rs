@@ -94,6 +94,11 @@ impl Hub {
         self.log = log;
     }
 
+    /// No client is left.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.clients.is_empty()
+    }
+
     /// Says something to everybody.
     pub(crate) fn broadcast(&mut self, event: &Event) {
         self.clients.retain_mut(|client| client.send(event));

@@ -256,6 +256,8 @@ impl Monitor {
             // Nobody is left who could start it.
             drop(created);
             let _ = self.cgroup.kill();
+            // A group with a process in it cannot be removed.
+            while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::empty()) {}
             let _ = self.cgroup.remove();
             self.unpublish();
             let _ = std::fs::remove_file(&self.config.state);
@@ -350,6 +352,11 @@ impl Monitor {
             }
             if round.ended {
                 break;
+            }
+            if self.config.attended && hub.is_alone() {
+                // Its end is seen by the next round.
+                let _ = self.cgroup.kill();
+                kill(program);
             }
             let cgroup = self.cgroup.as_ref();
             let readable = noticed.next().unwrap_or(false);

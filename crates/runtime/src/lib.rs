@@ -31,7 +31,7 @@ mod rootfs;
 mod scheduling;
 mod sync;
 mod sysctl;
-mod users;
+pub mod users;
 
 pub use create::{Config, Created, Stdio, create};
 pub use mount_options::mount_options;

@@ -31,6 +31,29 @@ pub(crate) fn resolve(root: &Root, user: &str, extra_groups: &[String]) -> Resul
     lookup(user, extra_groups, &passwd, &group)
 }
 
+/// Finds the owner `user[:group]`, names or numbers, as `--chown` means it: a user that is a number has the group of the
+/// same number.
+pub fn owner(root: &Root, text: &str) -> Result<(u32, u32)> {
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    let group = group.filter(|group| !group.is_empty());
+    let (uid, own) = match user.parse::<u32>() {
+        Ok(number) => (number, number),
+        Err(_) if user.is_empty() => (0, 0),
+        Err(_) => {
+            let identity = resolve(root, user, &[])?;
+            (identity.uid, identity.gid)
+        }
+    };
+    let gid = match group {
+        None => own,
+        Some(group) => match group.parse() {
+            Ok(number) => number,
+            Err(_) => group_number(group, &read(root, "etc/group")?)?,
+        },
+    };
+    Ok((uid, gid))
+}
+
 /// The home directory of `uid`.
 pub(crate) fn home_of(root: &Root, uid: u32) -> Result<String> {
     let passwd = read(root, "etc/passwd")?;

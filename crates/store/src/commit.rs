@@ -73,7 +73,7 @@ impl Store {
 }
 
 /// The archive goes from its writer to its reader through a pipe: it is never on disk.
-fn push_upper(
+pub(crate) fn push_upper(
     snapshots: &mut Preparation<'_>,
     stack: &mut Stack,
     upper: BorrowedFd<'_>,

@@ -10,7 +10,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use layer::Flattened;
-use oci::{ChainId, Digest};
+use oci::{ChainId, DiffId, Digest};
 use stdx::atomic_write::sync_dir;
 use stdx::{Context, Result};
 
@@ -27,7 +27,12 @@ impl Store {
     /// The overlay lower directories of an image, bottom first, never more than the kernel takes. Makes the tree of a deep
     /// image if it is not there.
     pub fn mounted_layers(&self, image: &Image) -> Result<Vec<PathBuf>> {
-        let chains = ChainId::stack(image.diff_ids());
+        self.mounted_stack(image.diff_ids())
+    }
+
+    /// The same of layers that need not be an image's yet.
+    pub fn mounted_stack(&self, diff_ids: &[DiffId]) -> Result<Vec<PathBuf>> {
+        let chains = ChainId::stack(diff_ids);
         let flattened = if chains.len() > MOUNTED_MAX { chains.len() / STEP * STEP } else { 0 };
         let (below, above) = chains.split_at(flattened);
         let tree = if below.is_empty() { None } else { Some(self.flattened(below)?) };

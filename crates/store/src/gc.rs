@@ -35,6 +35,7 @@ impl Store {
             names.images.retain(|id, record| !record.removed || in_use(id).is_some());
             Ok(names.clone())
         })?;
+        self.sweep_cache()?;
         let reached = self.reached(&names)?;
         let mut freed = Freed::default();
         self.sweep_stacks(&reached)?;
@@ -50,6 +51,10 @@ impl Store {
         for (id, record) in &names.images {
             reached.chains.extend(ChainId::stack(&self.diff_ids_of(id, record)?));
             reached.blobs.extend(self.blobs_of(id, record)?);
+        }
+        for chain in self.cached_chains()? {
+            reached.blobs.extend(self.snapshot_meta(&chain)?.and_then(|meta| Some(meta.blob?.digest)));
+            reached.chains.insert(chain);
         }
         Ok(reached)
     }

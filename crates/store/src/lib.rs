@@ -11,6 +11,8 @@
 //!   snapshots/HEX/fs/           the layer with this ChainId, in overlayfs form, settled upon the layers below it
 //!   snapshots/HEX/meta.json     its parent, DiffId, sizes and blob
 //!   stacks/HEX/fs/              the whole stack with this ChainId as one tree, for deep images
+//!   cache/steps/KEY             what a step of a build came to, see `cache`
+//!   cache/locks/KEY             held by the build that makes this step
 //!   images/lock                 held exclusively while the names change
 //!   images/NAMES.json           name → image id, and what is known of each image
 //! ```
@@ -22,6 +24,7 @@
 //! Readers take no lock: they read `NAMES.json`, which is replaced atomically, and one configuration.
 
 mod archive;
+mod cache;
 mod check;
 mod commit;
 mod content;
@@ -42,6 +45,7 @@ mod resolve;
 mod save;
 mod snapshot;
 mod spool;
+mod step;
 mod watch;
 
 #[cfg(test)]
@@ -52,6 +56,7 @@ use std::path::{Path, PathBuf};
 use stdx::Result;
 
 pub use archive::{Loaded, Progress};
+pub use cache::{CacheEntry, CachedStep};
 pub use check::{Finding, Harm};
 pub use commit::{Commit, Committed};
 pub use content::Content;
@@ -65,6 +70,7 @@ pub use partial::Open;
 pub use receive::{Incoming, Received};
 pub use remove::{Removed, Usage};
 pub use save::ArchiveFormat;
+pub use step::{Layer, Step as BuildStep};
 pub use watch::{Step, Watch};
 
 /// A data root. Opening one costs a file read; several processes may have it open and write to it at once.

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use jiff::Timestamp;
-use oci::{BlobDigest, ImageId, Reference};
+use oci::{BlobDigest, ChainId, ImageId, Reference};
 use serde::{Deserialize, Serialize};
 use stdx::atomic_write::{Durability, atomic_write};
 use stdx::flock::Flock;
@@ -89,6 +89,9 @@ impl Store {
 
     /// Records images that are there, with their names. The last image of a name gets it.
     pub(crate) fn name(&self, images: Vec<Unnamed>) -> Result<Vec<Loaded>> {
+        for image in &images {
+            self.flush_snapshots(&ChainId::stack(&self.diff_ids_of(&image.id, &image.record)?))?;
+        }
         self.update_names(|known| {
             let mut loaded = Vec::new();
             for Unnamed { id, mut record, names } in images {

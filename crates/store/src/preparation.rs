@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -209,7 +209,7 @@ impl<'a> Preparation<'a> {
         let lowers: Vec<_> = stack.lowers.iter().map(AsFd::as_fd).collect();
         let applied = unpacked.settle(&lowers)?;
         let (diff_id, size, tar_size) = (applied.diff_id, applied.size, applied.archive_size);
-        let meta = Meta { diff_id, parent: stack.chain, size, tar_size, blob };
+        let meta = Meta { diff_id, parent: stack.chain, size, tar_size, blob, unflushed: None };
         meta.write(&dir)?;
         let chain = ChainId::extend(stack.chain, diff_id);
         stack.push(&dir.join("fs"), chain, size)?;
@@ -239,11 +239,7 @@ impl<'a> Preparation<'a> {
         content.sync()?;
         private_dir(&self.store.snapshots_dir())?;
         for Prepared { chain, dir, .. } in &self.prepared {
-            match fs::rename(dir, self.store.snapshot_dir(chain)) {
-                // Somebody else was faster with the same layer.
-                Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {}
-                result => result.context(|| format!("cannot store snapshot \"{chain}\""))?,
-            }
+            self.store.place_snapshot(dir, chain)?;
         }
         sync_dir(&self.store.snapshots_dir())
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use stdx::{Context, Error, Kind, Result};
 
 use crate::Store;
+use crate::step::boot;
 
 /// `meta.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub(crate) struct Meta {
     /// The layer as it was transferred; one that was made here has not been yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) blob: Option<Descriptor>,
+    /// The boot it was made in and not flushed; after another one it counts as absent. See [`step`](crate::step).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unflushed: Option<String>,
 }
 
 impl Meta {
@@ -61,7 +65,11 @@ impl Store {
         let path = self.snapshot_dir(chain).join("meta.json");
         let message = || format!("cannot read snapshot {path:?}");
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).context(message).map_err(|e| e.kinded(Kind::Corrupt)).map(Some),
+            Ok(bytes) => {
+                let meta: Meta =
+                    serde_json::from_slice(&bytes).context(message).map_err(|e| e.kinded(Kind::Corrupt))?;
+                Ok(Some(meta).filter(|meta| meta.unflushed.as_deref().is_none_or(|made| made == boot())))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).context(message),
         }

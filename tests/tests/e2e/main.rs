@@ -5,6 +5,7 @@
 mod accidents;
 mod artifacts;
 mod bridge;
+mod build;
 mod commit;
 mod cp;
 mod credentials;

@@ -6,12 +6,13 @@ use std::path::Path;
 use layer::IdMaps;
 use oci::runtime_spec::IdMapping;
 use runtime::cgroup::{self, Cgroup};
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use stdx::{Context, Error, Kind, Result};
-use sys::mount::{self, Overlay};
+use rustix::fs::{Mode, OFlags, openat};
+use stdx::{Context, Result};
+use sys::mount::Overlay;
 
 use crate::Engine;
 use crate::containers::{Container, Record, inspect, userns};
+use crate::images;
 
 /// How a container's ids are those of its image: files in the writable layer of one with a user namespace have the ids
 /// of its range.
@@ -49,16 +50,8 @@ pub(crate) fn merged(engine: &Engine, container: &Container) -> Result<File> {
     }
     lower.splice(0..0, upper.map(|(upper, _)| upper));
     let overlay = Overlay { lower, upper: None, volatile: false };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = |path: &Path| openat(CWD, path, flags, Mode::empty());
     let what = || format!("cannot join the layers of container {}", container.record.name);
-    if let [only] = &overlay.lower[..] {
-        return self::open(only);
-    }
-    let tree = mount::overlay(&overlay, &open).map_err(|(errno, log)| match log {
-        Some(log) => Error::new(Kind::Internal, format!("{}: {log}", what())),
-        None => Err::<(), _>(errno).context(what).expect_err("built from an error"),
-    })?;
+    let tree = images::mounted(&overlay, what)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(&tree, ".", flags, Mode::empty()).map(File::from).context(what)
 }

@@ -202,7 +202,7 @@ fn hostname(record: &Record) -> String {
     }
 }
 
-fn gather(engine: &Engine, record: &Record, run_dir: &Path, hostname: String) -> Result<Facts> {
+pub(crate) fn gather(engine: &Engine, record: &Record, run_dir: &Path, hostname: String) -> Result<Facts> {
     let options = &record.options;
     let pid_of = |namespace: &Namespace| match namespace {
         Namespace::Container(name) => running_pid(engine, name).map(Some),
@@ -409,6 +409,7 @@ fn monitor_config(engine: &Engine, record: &Record, terminal: (u16, u16), restar
         stdin_once: options.stdin_once,
         log,
         ports: Vec::new(),
+        attended: false,
         cleanup: options.auto_remove.then(|| ourselves(CLEANUP_ARGUMENT)),
         health: health::settings(record),
         restart: Restart { program: own_path()?, arguments: ourselves(RESTART_ARGUMENT), ..restart },

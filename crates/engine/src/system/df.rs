@@ -115,6 +115,9 @@ pub fn df(engine: &Engine) -> Result<Report> {
         container_sizes.push(own + logs);
     }
     let root = &engine.dirs().root;
+    for path in store.cached_paths()? {
+        room(Part::BuildCache, measure.tree(&path)?, true);
+    }
     for dir in ["content/sha256", "content/partial", "snapshots", "stacks", "ingest"] {
         for entry in entries(&root.join(dir))? {
             room(Part::Orphans, measure.tree(&entry.path())?, true);
@@ -135,6 +138,7 @@ pub fn df(engine: &Engine) -> Result<Report> {
     room(Part::Volumes, measure.tree(&root.join("volumes"))?, false);
     room(Part::BuildCache, measure.tree(&root.join("cache"))?, true);
     room(Part::Books, measure.tree(root)?, false);
+    count(&mut report, Part::BuildCache, store.cache_entries()?.len(), 0);
     count(&mut report, Part::Images, footprints.len(), used.iter().filter(|users| **users > 0).count());
     let used_volumes = volume_items.iter().filter(|item| item.users > 0).count();
     count(&mut report, Part::Volumes, volume_items.len(), used_volumes);

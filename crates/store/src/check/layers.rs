@@ -33,6 +33,10 @@ impl Store {
         let mut broken = BTreeSet::new();
         let mut metas = BTreeMap::new();
         for chain in self.snapshots()? {
+            // What was not flushed before another boot counts as absent: it is left over.
+            if matches!(self.snapshot_meta(&chain), Ok(None)) && self.snapshot_dir(&chain).join("meta.json").exists() {
+                continue;
+            }
             match self.meta_of(&chain) {
                 Ok(meta) => drop(metas.insert(chain, meta)),
                 Err(error) => {
