@@ -17,6 +17,9 @@ pub(crate) const PULL_MEMORY: &str = "peak memory of that pull";
 pub(crate) const PUSH: &str = "push of the same, compressing it";
 pub(crate) const COMMIT: &str = "commit of one changed file upon it";
 
+pub(crate) const BUILD_COLD: &str = "build of 12 steps, none cached";
+pub(crate) const BUILD_CACHED: &str = "the same, all cached";
+
 pub(crate) const TARE: &str = "tare";
 pub(crate) const FLOOR: &str = "floor";
 pub(crate) const TARE_RUNTIME: &str = "tare runtime run";
@@ -68,6 +71,9 @@ const BUDGETS: &[(&str, &str, Bound)] = &[
     (PULL, TARE, Bound::TimesAtMost(DOCKER, 0.3)),
     (PULL_MEMORY, TARE, Bound::AtMost(102_400.0)),
     (COMMIT, TARE, Bound::AtMost(30.0)),
+    (BUILD_COLD, TARE, Bound::LessBy(PODMAN, 3.0)),
+    (BUILD_COLD, TARE, Bound::LessBy(DOCKER, 3.0)),
+    (BUILD_CACHED, TARE, Bound::AtMost(40.0)),
 ];
 
 /// One line a budget; whether all that could be checked are kept.

@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod budget;
+pub mod build;
 mod engines;
 pub mod lifecycle;
 pub mod many;

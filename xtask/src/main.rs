@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use stdx::{Error, Result};
 
-const USAGE: &str = "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [many|pull|runtime] [--check] | demo | vm [plain|systemd] [FILTER…] | fuzz [TARGET] [--seconds=N] | peers [PART…] [--only=TEXT] [--columns=tare,runc,nothing]";
+const USAGE: &str = "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [many|pull|runtime|build] [--check] | demo | vm [plain|systemd] [FILTER…] | fuzz [TARGET] [--seconds=N] | peers [PART…] [--only=TEXT] [--columns=tare,runc,nothing]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -17,8 +17,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         Some("pull") => pull(arguments)?,
         Some("runtime") => runtimes::run(arguments)?,
         Some("many") => many()?,
+        Some("build") => builds()?,
         Some(other) => {
-            return Err(Error::invalid(format!("there is no benchmark {other:?}")).hint("many, pull, runtime, or none"));
+            let known = "many, pull, runtime, build, or none";
+            return Err(Error::invalid(format!("there is no benchmark {other:?}")).hint(known));
         }
     };
     if kept || !check { Ok(()) } else { Err(Error::new(Kind::Internal, "a budget is not kept")) }
@@ -38,6 +40,13 @@ fn many() -> Result<bool> {
     std::fs::create_dir_all(&scratch).context(|| format!("cannot make {scratch:?}"))?;
     let inputs = bench::many::Inputs { tare: build::tare(Profile::Release)?, busybox: fixtures::busybox()?, scratch };
     bench::many::run(&inputs)
+}
+
+fn builds() -> Result<bool> {
+    let scratch = build::target_dir().join("bench");
+    std::fs::create_dir_all(&scratch).context(|| format!("cannot make {scratch:?}"))?;
+    let inputs = bench::build::Inputs { tare: build::tare(Profile::Release)?, busybox: fixtures::busybox()?, scratch };
+    bench::build::run(&inputs)
 }
 
 /// In a network namespace of its own, which this program enters by starting itself again.

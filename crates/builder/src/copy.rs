@@ -150,14 +150,14 @@ impl<'a> Writer<'a> {
         };
         let parent = self.parent_of(path)?;
         let message = || format!("cannot copy to {}", shown());
-        let there = match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let there = match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Some(FileType::from_raw_mode(stat.st_mode)),
             Err(Errno::NOENT) => None,
             Err(errno) => return Err(errno).context(message),
         };
         if found.kind() == FileType::Directory {
             match there {
-                None => mkdirat(&parent, name, Mode::RWXU).context(message)?,
+                None => mkdirat(parent, name, Mode::RWXU).context(message)?,
                 // The destination itself keeps what it has.
                 Some(FileType::Directory) if below.as_os_str().is_empty() => return Ok(()),
                 Some(FileType::Directory) => {}
@@ -168,7 +168,7 @@ impl<'a> Writer<'a> {
         }
         match there {
             Some(FileType::Directory) => return Err(Error::invalid(format!("{}: it is a directory", message()))),
-            Some(_) => unlinkat(&parent, name, AtFlags::empty()).context(message)?,
+            Some(_) => unlinkat(parent, name, AtFlags::empty()).context(message)?,
             None => {}
         }
         let parent = parent.try_clone().context(message)?;

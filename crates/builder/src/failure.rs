@@ -103,7 +103,7 @@ mod tests {
     fn a_tail_keeps_whole_lines_however_they_come() {
         let mut tail = Tail::default();
         for n in 0..30 {
-            tail.push(format!("line").as_bytes());
+            tail.push(b"line");
             tail.push(format!(" {n}\nnext").as_bytes());
             tail.push(b"\n");
         }

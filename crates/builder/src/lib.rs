@@ -15,6 +15,7 @@ mod copy;
 mod failure;
 mod key;
 mod options;
+mod output;
 mod plan;
 pub mod progress;
 pub mod prune;
@@ -30,7 +31,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use dockerfile::{Dockerfile, Instruction};
 use engine::Engine;
 use jiff::Timestamp;
-use oci::{ImageId, Reference};
+use oci::{DiffId, ImageId, Reference};
 use stdx::{Error, Kind, Result};
 use store::Hold;
 
@@ -44,11 +45,14 @@ pub use context::{Archive, ContextSource, DockerfileSource};
 pub use failure::Failure;
 pub use options::{Options, Pull};
 
-/// An image that was built.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What was built. It is there as long as this lives, whoever tidies up.
+#[derive(Debug)]
 pub struct Built {
-    pub id: ImageId,
+    /// The image; `None` if only the files were wanted.
+    pub id: Option<ImageId>,
     pub names: Vec<Reference>,
+    pub(crate) layers: Vec<DiffId>,
+    _hold: Hold,
 }
 
 /// One build in progress, shared by the threads that make its stages.
@@ -97,6 +101,7 @@ pub fn check(engine: &Engine, options: &Options) -> Result<Vec<(dockerfile::Warn
 
 impl<'a> Build<'a> {
     fn new(engine: &'a Engine, options: &'a Options, watch: Watch<'a>) -> Result<Self, Failure> {
+        engine.store()?.sweep()?;
         // Nothing that a step has made goes before the image has a name.
         let hold = engine.store()?.hold()?;
         let context = Context::open(engine, options)?;
@@ -172,10 +177,15 @@ impl<'a> Build<'a> {
         let mut config = state.image.clone();
         config.config.labels.extend(self.options.labels.clone());
         config.created = Some(state.created.to_string());
+        let layers = config.rootfs.diff_ids.clone();
+        let _hold = self.engine.store()?.hold()?;
+        if self.options.files_only {
+            return Ok(Built { id: None, names: Vec::new(), layers, _hold });
+        }
         let names: Vec<Reference> = self.options.tags.iter().map(|tag| tag.clone().or_latest()).collect();
         let id = self.engine.store()?.publish(&config, names.clone())?;
         (self.watch)(&Event::Image { id: &id, names: &names });
-        Ok(Built { id, names })
+        Ok(Built { id: Some(id), names, layers, _hold })
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Options {
     /// The stage that becomes the image; the last one if none is named.
     pub target: Option<String>,
     pub tags: Vec<Reference>,
+    /// Only the files are wanted: no image is made of them.
+    pub files_only: bool,
     pub build_args: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
     pub platform: Option<Platform>,

@@ -59,6 +59,26 @@ pub fn prune(engine: &Engine, prune: &Prune) -> Result<Pruned> {
     Ok(pruned)
 }
 
+/// How often it is looked whether the cache has become too large.
+const INTERVAL: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Keeps the cache within the administrator's limit; to be called after builds. Mostly there is nothing to look at.
+pub fn keep_within_limit(engine: &Engine) -> Result<()> {
+    let stamp = engine.dirs().root.join("cache/tidied");
+    let age = stamp.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
+    if age.is_some_and(|age| age < INTERVAL) {
+        return Ok(());
+    }
+    let limit = engine.build_cache_limit()?;
+    if sizes(&engine.store()?.cache_entries()?) > limit {
+        prune(engine, &Prune { keep_storage: Some(limit), ..Prune::default() })?;
+    }
+    if let Some(cache) = stamp.parent().filter(|cache| cache.exists()) {
+        fs::write(cache.join("tidied"), "").context(|| format!("cannot write {stamp:?}"))?;
+    }
+    Ok(())
+}
+
 /// Bytes of all layers, each once: a step may be known by two keys.
 fn sizes(entries: &[CacheEntry]) -> u64 {
     let mut seen = std::collections::BTreeSet::new();

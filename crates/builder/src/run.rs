@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use dockerfile::{Arguments, Mount, MountKind, Run};
 use engine::containers::options::{self, MountKind as Kind, Namespaces, Network, Options};
 use engine::containers::record::RecordProcess;
-use engine::steps::{self, Place, Program};
+use engine::steps::{self, Client, Place, Program};
 use oci::{Digest, Platform};
 use stdx::flock::Flock;
 use stdx::{Context, Error, Result};
@@ -138,10 +138,13 @@ fn execute(
     let command = program.process.command.join(" ");
     let mut tail = Tail::default();
     let below = &state.image.rootfs.diff_ids;
-    let code = steps::run(build.engine, (&scratch, below), &place, program, &mut |_, bytes| {
+    let mut output = |_: steps::Stream, bytes: &[u8]| {
         tail.push(bytes);
         (build.watch)(&Event::Output { step: worker.step, bytes });
-    });
+    };
+    let gives_up = || build.check().is_err();
+    let mut client = Client { output: &mut output, gives_up: &gives_up };
+    let code = steps::run(build.engine, (&scratch, below), &place, program, &mut client);
     drop(held);
     match code {
         Ok(0) => worker.finish(scratch),
@@ -150,6 +153,7 @@ fn execute(
             let failure = worker.error(Error::new(stdx::Kind::Internal, message));
             Err(Failure { output: tail.lines(), ..failure })
         }
+        Err(_) if gives_up() => Err(Failure::consequence()),
         Err(failed) => Err(worker.error(failed.error)),
     }
 }

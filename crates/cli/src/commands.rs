@@ -322,7 +322,23 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// What other engines have and this one does not yet: refused by name.
-const LATER: [&str; 6] = ["--volume-driver", "--link", "--gpus", "--isolation", "--runtime", "--storage-opt"];
+const LATER: [&str; 15] = [
+    "--volume-driver",
+    "--link",
+    "--gpus",
+    "--isolation",
+    "--runtime",
+    "--storage-opt",
+    "--cache-from",
+    "--cache-to",
+    "--squash",
+    "--provenance",
+    "--sbom",
+    "--attest",
+    "--debug-on-failure",
+    "--push",
+    "--builder",
+];
 
 /// Parses a command's arguments. Help is printed here; wrong usage is a failure.
 fn parse<A: Parser>(args: &[OsString]) -> Result<Option<A>, Failure> {

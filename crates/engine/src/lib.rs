@@ -90,6 +90,13 @@ impl Engine {
         Ok(self.registries.get_or_init(|| client))
     }
 
+    /// How many bytes the cache of builds may have, by the administrator's settings.
+    pub fn build_cache_limit(&self) -> Result<u64> {
+        const USUAL: u64 = 20 << 30;
+        let asked = Settings::read()?.build.keep_storage;
+        asked.map_or(Ok(USUAL), |text| containers::options::parse::bytes("keep_storage", &text))
+    }
+
     /// Where this user's credentials for registries are.
     pub fn credentials(&self) -> Credentials {
         Credentials::from_env(|name| std::env::var(name).ok())

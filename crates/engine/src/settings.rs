@@ -14,6 +14,15 @@ const PATH: &str = "/etc/tare/config.toml";
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
     pub(crate) registry: registry::Config,
+    pub(crate) build: Build,
+}
+
+/// What builds may do.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Build {
+    /// How large their cache may become, as in `20g`.
+    pub(crate) keep_storage: Option<String>,
 }
 
 impl Settings {

@@ -11,6 +11,7 @@ use monitor::protocol::{Event, Request};
 use monitor::restart::Restart;
 use oci::DiffId;
 use runtime::bundle::Bundle;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use stdx::flock::Flock;
 use stdx::remove_tree::remove_tree;
 use stdx::{Error, Kind, Result, id};
@@ -113,13 +114,24 @@ pub enum Stream {
     Stderr,
 }
 
+/// Whom a step runs for.
+pub struct Client<'a> {
+    /// Gets what the program writes.
+    pub output: &'a mut dyn FnMut(Stream, &[u8]),
+    /// Whether the program is to be ended, because nobody wants it any more.
+    pub gives_up: &'a dyn Fn() -> bool,
+}
+
+/// How often a client is asked whether it gives up.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
 /// Runs a program to its end upon the layers of `parent`; what it writes is the step's layer. Gives its exit code.
 pub fn run(
     engine: &Engine,
     (step, parent): (&BuildStep<'_>, &[DiffId]),
     place: &Place,
     program: Program,
-    output: &mut dyn FnMut(Stream, &[u8]),
+    client: &mut Client<'_>,
 ) -> std::result::Result<i32, StartError> {
     let mut lower = below(engine, parent)?;
     lower.insert(0, images::make_init_layer(&step.dir().join("init"), &lower, &program.mount_points)?);
@@ -138,27 +150,42 @@ pub fn run(
     }
     connection.send(&Request::Attach { stdin: false, stdout: true, stderr: true })?;
     connection.send(&Request::Start)?;
-    let ended = follow(&mut connection, output);
+    let ended = match follow(&mut connection, client) {
+        Ok(ended) => ended,
+        Err(error) => {
+            // The monitor ends the program when its client is gone, and has this lock until it has ended itself.
+            drop(connection);
+            Flock::exclusive_existing(&lock_path(&place.dir))?;
+            return Err(error);
+        }
+    };
     // The monitor takes the root down, then ends.
     while connection.receive()?.is_some() {}
-    ended?.ok_or_else(|| died().into())
+    ended.ok_or_else(|| died().into())
 }
 
-/// `None`: the monitor is gone without a word.
-fn follow(
-    connection: &mut Connection,
-    output: &mut dyn FnMut(Stream, &[u8]),
-) -> std::result::Result<Option<i32>, StartError> {
-    while let Some(event) = connection.receive()? {
-        match event {
-            Event::Stdout(bytes) => output(Stream::Stdout, &bytes),
-            Event::Stderr(bytes) => output(Stream::Stderr, &bytes),
-            Event::Exited(code) => return Ok(Some(code)),
-            Event::Failed(failed) => return Err(failed.into()),
-            Event::Ready(_) | Event::Started | Event::Signalled(_) => {}
+/// `None`: the monitor is gone without a word. A client that gives up leaves, and the monitor ends the program.
+fn follow(connection: &mut Connection, client: &mut Client<'_>) -> std::result::Result<Option<i32>, StartError> {
+    loop {
+        while let Some(event) = connection.pending()? {
+            match event {
+                Event::Stdout(bytes) => (client.output)(Stream::Stdout, &bytes),
+                Event::Stderr(bytes) => (client.output)(Stream::Stderr, &bytes),
+                Event::Exited(code) => return Ok(Some(code)),
+                Event::Failed(failed) => return Err(failed.into()),
+                _ => {}
+            }
+        }
+        let mut fds = [PollFd::new(&*connection, PollFlags::IN)];
+        // Interrupted: asked again.
+        let happened = poll(&mut fds, Some(&PATIENCE)).unwrap_or(0) > 0;
+        if happened && !connection.fill()? {
+            return Ok(None);
+        }
+        if (client.gives_up)() {
+            return Err(Error::conflict("the step is not wanted any more").into());
         }
     }
-    Ok(None)
 }
 
 /// A container's record in all but that it is nowhere.

@@ -47,7 +47,7 @@ impl Store {
     }
 
     /// Removes what operations that died left, if nobody is at work now.
-    pub(crate) fn sweep(&self) -> Result<()> {
+    pub fn sweep(&self) -> Result<()> {
         match self.hold_exclusive()? {
             Some(_alone) => self.sweep_scratch(),
             None => Ok(()),

@@ -12,6 +12,8 @@ use crate::{Errno, Result};
 
 /// Links followed before a path is given up, as the kernel's own limit.
 const MAX_LINKS: usize = 40;
+/// How often the kernel is asked while something else on the machine disturbs it.
+const ATTEMPTS: usize = 64;
 
 /// A root directory, held open.
 #[derive(Debug)]
@@ -33,14 +35,56 @@ impl Root {
     /// As [`Self::open`], with a mode for a file that `O_CREAT` makes.
     pub fn open_mode(&self, path: impl AsRef<Path>, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
         let path = relative(path.as_ref());
-        loop {
+        for _ in 0..ATTEMPTS {
             let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
             match openat2(&self.fd, path, flags | OFlags::CLOEXEC, mode, resolve) {
-                // The kernel gives up when something was renamed under the walk.
+                // The kernel gives up when something was renamed or mounted under the walk, anywhere on the machine.
                 Err(Errno::AGAIN) => {}
                 result => return result,
             }
         }
+        self.walk(path, flags, mode)
+    }
+
+    /// The same part by part, for when the machine does not stand still: `..` goes back to what was open before, so nothing
+    /// leads above the root.
+    fn walk(&self, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+        let mut pending: Vec<OsString> = components(path).collect();
+        pending.reverse();
+        let mut dirs: Vec<OwnedFd> = Vec::new();
+        let mut links = 0;
+        while let Some(name) = pending.pop() {
+            if name == ".." {
+                dirs.pop();
+                continue;
+            }
+            let dir = dirs.last().map_or(self.fd.as_fd(), AsFd::as_fd);
+            let is_last = pending.is_empty();
+            let own = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let handle = match openat(dir, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+                Err(Errno::NOENT) if is_last && flags.contains(OFlags::CREATE) => return openat(dir, &name, own, mode),
+                handle => handle?,
+            };
+            match file_type(&handle)? {
+                FileType::Symlink if !is_last || !flags.contains(OFlags::NOFOLLOW) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::LOOP);
+                    }
+                    let target = readlinkat(&handle, "", Vec::new())?.into_bytes();
+                    if target.starts_with(b"/") {
+                        dirs.clear();
+                    }
+                    let mut names: Vec<OsString> = components(Path::new(&OsString::from_vec(target))).collect();
+                    names.reverse();
+                    pending.append(&mut names);
+                }
+                _ if is_last => return openat(dir, &name, own, mode),
+                FileType::Directory => dirs.push(handle),
+                _ => return Err(Errno::NOTDIR),
+            }
+        }
+        openat(dirs.last().map_or(self.fd.as_fd(), AsFd::as_fd), ".", flags | OFlags::CLOEXEC, mode)
     }
 
     /// A handle on `path` that allows no reading, only naming it to other calls.
@@ -199,6 +243,30 @@ mod tests {
         assert_eq!(root.resolve(Path::new("up/up/a")).unwrap(), Path::new("a"));
         root.make_file("up/abs/f", Mode::from_raw_mode(0o600)).unwrap();
         assert!(dir.join("etc/f").is_file());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_walk_ends_where_the_kernel_ends() {
+        use std::os::unix::fs::MetadataExt;
+        let (dir, root) = root("walk");
+        fs::create_dir_all(dir.join("a/b")).unwrap();
+        fs::write(dir.join("a/f"), "f").unwrap();
+        symlink("/a", dir.join("abs")).unwrap();
+        symlink("../../../a/./f", dir.join("a/up")).unwrap();
+        symlink("loop", dir.join("loop")).unwrap();
+        let paths =
+            ["", "a", "a/b/..", "../../a/f", "abs/b", "abs/up", "a/up", "a/f/x", "nope", "loop", "loop/x", "abs/.."];
+        for path in paths {
+            for flags in [OFlags::PATH, OFlags::PATH | OFlags::NOFOLLOW, OFlags::RDONLY] {
+                let identity = |fd: Result<OwnedFd>| fd.map(|fd| fs::File::from(fd).metadata().unwrap().ino());
+                let walked = identity(root.walk(relative(Path::new(path)), flags, Mode::empty()));
+                assert_eq!(walked, identity(root.open(path, flags)), "{path} {flags:?}");
+            }
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE;
+        root.walk(Path::new("abs/new"), flags, Mode::from_raw_mode(0o600)).unwrap();
+        assert!(dir.join("a/new").is_file());
         fs::remove_dir_all(dir).unwrap();
     }
 

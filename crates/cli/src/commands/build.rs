@@ -8,16 +8,21 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
+use builder::prune as cache;
 use builder::{Archive, Built, ContextSource, DockerfileSource, Options, Pull};
 use engine::Engine;
 use engine::containers::options::{Network, parse};
+use engine::images;
 use layer::Compression;
 use stdx::{Context, Error, Result};
+use store::ArchiveFormat;
 
 use super::pull::{notes, platform, reference};
 use crate::build_progress::{Progress, show_failure};
 use crate::error::{Failure, printable};
+use crate::interrupt::{Interruptible, Undo};
 use crate::limit_args::LimitArgs;
+use crate::output_file::write_to;
 use crate::table::out;
 
 /// Build an image from a Dockerfile
@@ -65,6 +70,17 @@ pub(crate) struct Args {
     /// Make the steps of these stages again
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     no_cache_filter: Vec<String>,
+    /// Where the result goes: type=local|tar|oci|docker|image[,dest=PATH]
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: Option<String>,
+    /// As always
+    #[arg(long, hide = true)]
+    load: bool,
+    /// Nothing is left that would have to be removed
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    rm: Option<bool>,
+    #[arg(long, hide = true)]
+    force_rm: bool,
     /// Platform the image is for (os/arch[/variant])
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
@@ -107,18 +123,74 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
         return check(engine, &options);
     }
     let quiet = args.quiet || args.progress == "quiet";
+    let output = args.output()?;
     let progress = Progress::new(quiet);
+    let interruptible = Interruptible::begin(engine, &Undo::default())?;
     let built = builder::build(engine, &options, &|event| progress.show(event));
+    drop(interruptible);
     notes(engine);
     let built = built.map_err(|failure| {
         show_failure(&failure);
         Failure::from(failure.error)
     })?;
-    if args.quiet {
-        out(&format!("{}\n", built.id));
+    if let Some(id) = built.id.filter(|_| args.quiet) {
+        out(&format!("{id}\n"));
     }
     args.write_files(&built)?;
+    write_output(engine, &output, &built)?;
+    drop(built);
+    cache::keep_within_limit(engine)?;
     Ok(0)
+}
+
+/// What is made of the result besides, or instead.
+enum Output {
+    Image,
+    Local(PathBuf),
+    /// `None`: standard output.
+    Tar(Option<PathBuf>),
+    Archive(ArchiveFormat, Option<PathBuf>),
+}
+
+/// `type=local|tar|oci|docker|image[,dest=PATH]`; a path alone is a directory, `-` a tar on standard output.
+fn output_of(text: &str) -> Result<Output> {
+    let invalid = |why: &str| Error::invalid(format!("invalid output \"{text}\": {why}"));
+    if text == "-" {
+        return Ok(Output::Tar(None));
+    }
+    if !text.contains('=') {
+        return Ok(Output::Local(PathBuf::from(text)));
+    }
+    let (mut kind, mut dest) = (None, None);
+    for field in text.split(',') {
+        match field.split_once('=') {
+            Some(("type", value)) => kind = Some(value),
+            Some(("dest", value)) => dest = Some(PathBuf::from(value)),
+            _ => return Err(invalid("it is type=local|tar|oci|docker|image[,dest=PATH]")),
+        }
+    }
+    let file = dest.clone().filter(|path| path.as_os_str() != "-");
+    match kind {
+        Some("local") => Ok(Output::Local(dest.ok_or_else(|| invalid("it has no dest"))?)),
+        Some("tar") => Ok(Output::Tar(file)),
+        Some("oci") => Ok(Output::Archive(ArchiveFormat::Oci, file)),
+        Some("docker") if dest.is_some() => Ok(Output::Archive(ArchiveFormat::Docker, file)),
+        Some("image" | "docker") => Ok(Output::Image),
+        _ => Err(invalid("its type is local, tar, oci, docker or image")),
+    }
+}
+
+fn write_output(engine: &Engine, output: &Output, built: &Built) -> Result<()> {
+    match output {
+        Output::Image => Ok(()),
+        Output::Local(path) => built.write_directory(engine, path),
+        Output::Tar(path) => write_to(engine, path.as_deref(), |writer| built.write_tar(engine, writer)),
+        Output::Archive(format, path) => {
+            let names: Vec<String> = built.names.iter().map(ToString::to_string).collect();
+            let texts = if names.is_empty() { built.id.iter().map(ToString::to_string).collect() } else { names };
+            write_to(engine, path.as_deref(), |writer| images::save::save(engine, &texts, *format, None, writer))
+        }
+    }
 }
 
 fn check(engine: &Engine, options: &Options) -> Result<i32, Failure> {
@@ -139,6 +211,10 @@ fn check(engine: &Engine, options: &Options) -> Result<i32, Failure> {
 }
 
 impl Args {
+    fn output(&self) -> Result<Output> {
+        self.output.as_deref().map_or(Ok(Output::Image), output_of)
+    }
+
     fn options(&self) -> Result<Options> {
         let (context, dockerfile) = self.sources()?;
         let host = self.allow.iter().any(|allowed| allowed == "network.host");
@@ -151,6 +227,7 @@ impl Args {
             context,
             dockerfile,
             contexts: pairs("--build-context", &self.build_context)?,
+            files_only: matches!(self.output()?, Output::Local(_) | Output::Tar(_)),
             target: self.target.clone(),
             tags: self.tag.iter().map(|tag| tag_of(tag)).collect::<Result<_>>()?,
             build_args: self.build_args(),
@@ -217,12 +294,13 @@ impl Args {
     }
 
     fn write_files(&self, built: &Built) -> Result<()> {
+        let Some(id) = built.id else { return Ok(()) };
         if let Some(path) = &self.iidfile {
-            fs::write(path, built.id.to_string()).context(|| format!("cannot write image id file {path:?}"))?;
+            fs::write(path, id.to_string()).context(|| format!("cannot write image id file {path:?}"))?;
         }
         if let Some(path) = &self.metadata_file {
             let names: Vec<String> = built.names.iter().map(ToString::to_string).collect();
-            let mut metadata = serde_json::json!({ "containerimage.config.digest": built.id.to_string() });
+            let mut metadata = serde_json::json!({ "containerimage.config.digest": id.to_string() });
             if !names.is_empty() {
                 metadata["image.name"] = names.join(",").into();
             }

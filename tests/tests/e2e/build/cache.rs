@@ -135,6 +135,24 @@ fn the_cache_outlives_images_and_is_pruned_by_request() {
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn the_cache_keeps_to_its_limit() {
+    let tare = Tare::new();
+    let config = tare.file("config.toml", "[build]\nkeep_storage = \"2m\"\n");
+    let dockerfile =
+        "FROM busybox\nRUN dd if=/dev/zero of=/a bs=1k count=1500\nRUN dd if=/dev/zero of=/b bs=1k count=1500\n";
+    let project = Project::new(&tare, dockerfile);
+    let build = || {
+        let mut command = tare.command(["build"]);
+        Outcome::of(command.arg(project.path()).env("TARE_CONFIG", &config))
+    };
+    assert_eq!(made(&build()), 2);
+    // One of them had to go; and for ten minutes nobody looks again.
+    assert!(made(&build()) >= 1);
+    assert_eq!(made(&build()), 0);
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_step_that_did_not_survive_a_boot_is_made_again() {
     let tare = Tare::new();
     let project = Project::new(&tare, "FROM busybox\nRUN echo x > /x\nRUN false\n");

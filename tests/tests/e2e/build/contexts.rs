@@ -122,6 +122,43 @@ fn platforms_are_known_and_foreign_programs_refused() {
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn files_go_to_a_directory_or_a_tar_and_images_to_archives() {
+    let tare = Tare::new();
+    let project = Project::new(
+        &tare,
+        "FROM busybox AS b\nRUN mkdir -p /o/d && echo x > /o/d/f && chown 5:6 /o/d/f && ln -s /etc/passwd /o/link\n\
+         FROM scratch\nCOPY --from=b /o /\n",
+    );
+    let dest = project.path().join("dest");
+    let outcome = project.build(&["-t", "never", "-o", dest.to_str().unwrap()]);
+    outcome.exits(0);
+    assert_eq!(fs::read_to_string(dest.join("d/f")).unwrap(), "x\n");
+    assert_eq!(fs::read_link(dest.join("link")).unwrap().to_str(), Some("/etc/passwd"));
+    tare.tare(["inspect", "never"]).exits(1);
+    // What is in the way outside is not followed.
+    let elsewhere = tare.dir("elsewhere");
+    fs::remove_dir_all(dest.join("d")).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, dest.join("d")).unwrap();
+    project.build(&["-o", dest.to_str().unwrap()]).exits(1);
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    let tar = project.build(&["-o", "-"]);
+    let mut archive = tar::Archive::new(tar.exits(0).bytes());
+    let names = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
+    assert_eq!(names.collect::<Vec<_>>(), ["d/", "d/f", "link"]);
+    let file = project.path().join("image.tar");
+    project.build(&["-t", "out:1", "-o", &format!("type=oci,dest={}", file.display())]).exits(0);
+    let other = Tare::empty();
+    other.tare(["load", "-i", file.to_str().unwrap()]).ok();
+    assert_eq!(Image::new(&other, "out:1").text("/d/f"), "x\n");
+    project.build(&["-o", "type=what"]).fails(1, "its type is local, tar, oci, docker or image");
+    for option in ["--squash", "--cache-from=x", "--cache-to=x", "--provenance=true", "--sbom=true"] {
+        let name = option.split('=').next().unwrap();
+        project.build(&[option]).fails(125, &format!("option \"{name}\" is not supported yet"));
+    }
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn results_are_written_down() {
     let tare = Tare::new();
     let project = Project::new(&tare, "FROM busybox\n");

@@ -6,6 +6,23 @@ use e2e::{Outcome, Tare, until};
 
 use super::Project;
 
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn an_interrupted_build_leaves_nothing() {
+    let tare = Tare::new();
+    let project = Project::new(&tare, "FROM busybox\nRUN echo begun; sleep 1000\n");
+    let mut command = tare.command(["build"]);
+    let mut child = command.arg(project.path()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    assert!(lines.any(|line| line.unwrap().ends_with(" begun")));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    until("no step runs", || tare.processes().is_empty());
+    assert_eq!(e2e::unfinished(&tare.root()), [""; 0]);
+    tare.tare(["system", "check"]).prints("everything is well");
+}
+
 /// Moments at which it is killed.
 const KILLS: u32 = 30;
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use e2e::Tare;
 
-use super::Project;
 use super::errors::FailsWith;
+use super::{Project, made};
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
@@ -67,6 +67,25 @@ fn a_stage_that_fails_ends_the_build_and_says_why_once() {
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn a_failure_ends_the_steps_beside_it() {
+    let tare = Tare::new();
+    let project = Project::new(
+        &tare,
+        "FROM busybox AS slow\nRUN --mount=type=cache,target=/m touch /m/slow; sleep 1000\n\
+         FROM busybox AS fast\nRUN --mount=type=cache,target=/m until [ -e /m/slow ]; do sleep 0.05; done; exit 3\n\
+         FROM scratch\nCOPY --from=slow /a /\nCOPY --from=fast /b /\n",
+    );
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return;
+    }
+    let began = Instant::now();
+    project.build(&[]).fails_with("exit code: 3");
+    assert!(began.elapsed() < Duration::from_secs(60));
+    e2e::until("no step runs", || tare.processes().is_empty());
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn arguments_are_seen_where_they_are_declared_and_in_stages_upon() {
     let tare = Tare::new();
     let project = Project::new(
@@ -91,11 +110,13 @@ fn arguments_are_seen_where_they_are_declared_and_in_stages_upon() {
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn a_deep_dockerfile_is_nothing_special() {
     let tare = Tare::new();
-    let steps: String = (0..120).map(|n| format!("COPY a /{n}\n")).collect();
+    let steps: String = (0..600).map(|n| format!("COPY a /{n}\n")).collect();
     let project = Project::new(&tare, &format!("FROM busybox\n{steps}RUN ls / | wc -l > /count\n")).with("a", "a");
     let began = Instant::now();
     let image = project.image(&["-t", "deep"]);
-    assert!(began.elapsed() < Duration::from_secs(60));
-    assert_eq!(image.layers(), 122);
-    tare.run(["deep", "sh", "-c", "ls -d /[0-9]* | wc -l"]).prints("120");
+    assert!(began.elapsed() < Duration::from_secs(120));
+    assert_eq!(image.layers(), 602);
+    tare.run(["deep", "sh", "-c", "ls -d /[0-9]* | wc -l"]).prints("600");
+    assert_eq!(made(&project.build(&["-t", "deep"])), 0);
+    tare.tare(["system", "check"]).prints("everything is well");
 }
