@@ -7,7 +7,7 @@
 //!                                             events/          the journal of what happens, see `events`
 //!                      the store's              lock           held by the verb that changes the container
 //!   init/CHAIN/        the init layers          hosts …         its /etc files
-//!                                             steps/ID/        a running step of a build, see `monitor`
+//!                                             a running step of a build has one too
 //!   containers/ID/
 //!     record.json      what was asked for
 //!     state.json       how it is, written by its monitor

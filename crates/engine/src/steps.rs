@@ -25,6 +25,7 @@ use crate::containers::options::Options;
 use crate::containers::record::{Record, RecordImage, RecordProcess};
 use crate::containers::{StartError, etc, prepare, spec};
 use crate::images;
+use crate::networks;
 
 /// The name of the machine that steps run on: the same everywhere, as it may get into what they write.
 const HOSTNAME: &str = "build";
@@ -62,11 +63,10 @@ pub struct Place {
 impl Place {
     /// A fresh one. What died without removing its own is removed.
     pub fn new(engine: &Engine) -> Result<Self> {
-        let steps = engine.dirs().run.join("steps");
-        make_dir(&steps, 0o711)?;
-        sweep(&steps);
+        sweep(engine);
         let id = id::random_hex(32);
-        let dir = steps.join(&id);
+        // Beside those of containers: what is told apart by it there, addresses above all, is a step's too.
+        let dir = engine.dirs().container_run(&id);
         make_dir(&dir, 0o711)?;
         Ok(Self { id, dir })
     }
@@ -87,8 +87,12 @@ impl Drop for Place {
 /// Old enough that whoever made it has started its monitor, or died.
 const ABANDONED: std::time::Duration = std::time::Duration::from_secs(600);
 
-fn sweep(steps: &Path) {
-    for entry in std::fs::read_dir(steps).into_iter().flatten().flatten() {
+fn sweep(engine: &Engine) {
+    for entry in std::fs::read_dir(engine.dirs().run.join("containers")).into_iter().flatten().flatten() {
+        let is_container = entry.file_name().to_str().is_some_and(|id| engine.dirs().container(id).exists());
+        if is_container {
+            continue;
+        }
         let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
         let is_old = age.is_some_and(|age| age > ABANDONED);
         if is_old && !Flock::is_held(&lock_path(&entry.path())).unwrap_or(true) {
@@ -137,14 +141,19 @@ pub fn run(
     lower.insert(0, images::make_init_layer(&step.dir().join("init"), &lower, &program.mount_points)?);
     let root = Overlay { lower, upper: Some((step.upper(), step.work())), volatile: true };
     let record = record(engine, place, program);
-    etc::write(&place.dir, &record.options, HOSTNAME)?;
+    let mut joined = networks::join::prepare(engine, &record, &place.dir, None)?;
+    etc::write(engine, &place.dir, &record, HOSTNAME, joined.as_ref().map(|joined| &joined.live))?;
     let facts = prepare::gather(engine, &record, &place.dir, HOSTNAME.to_owned())?;
     Bundle::save(&place.dir, &spec::build(&record, &facts)?)?;
     monitor_config(place, &record, root).save(&place.dir)?;
-    let mut connection = monitor::spawn::spawn(&place.dir)?;
+    let mut connection = monitor::spawn::spawn(&place.dir, None)?;
     let died = || Error::new(Kind::Internal, "the monitor of a step ended before the step");
     match connection.receive()? {
-        Some(Event::Ready(_)) => {}
+        Some(Event::Ready(ready)) => {
+            if let Some(joined) = &mut joined {
+                joined.plug(engine, ready.pid)?;
+            }
+        }
         Some(Event::Failed(failed)) => return Err(failed.into()),
         _ => return Err(died().into()),
     }
@@ -161,6 +170,9 @@ pub fn run(
     };
     // The monitor takes the root down, then ends.
     while connection.receive()?.is_some() {}
+    if joined.is_some() {
+        networks::leave::removed(engine, &place.id)?;
+    }
     ended.ok_or_else(|| died().into())
 }
 
@@ -218,6 +230,7 @@ fn monitor_config(place: &Place, record: &Record, root: Overlay) -> monitor::Con
         stdin_once: false,
         log: None,
         health: None,
+        ports: Vec::new(),
         attended: true,
         cleanup: None,
         restart: Restart::default(),

@@ -61,7 +61,7 @@ pub(crate) struct Args {
     /// Write what is known of the result to this file
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
-    /// The network of steps: none or host
+    /// The network of steps: none, host, or a network's name
     #[arg(long, value_name = "NETWORK", default_value = "")]
     network: String,
     /// Make every step again
@@ -378,11 +378,11 @@ fn secret_of(text: &str) -> Result<(String, Vec<u8>)> {
     Ok((id, value))
 }
 
-/// Where `run` has no network of its own to give, steps that do not ask for one have none.
+/// The network of steps; by default that of containers.
 fn network_of(text: &str) -> Result<Network> {
     match text {
-        "" | "default" => Ok(parse::network("default").unwrap_or(Network::None)),
-        asked => parse::network(asked),
+        "" | "default" => parse::networks(&[engine::config::default_network()]),
+        asked => parse::networks(&[asked.to_owned()]),
     }
 }
 

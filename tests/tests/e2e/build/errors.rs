@@ -39,7 +39,7 @@ fn a_failed_step_shows_its_last_lines_its_code_and_its_place() {
     assert!(stderr.contains("tare: Dockerfile:3:1: process"), "{stderr}");
     tare.tare(["inspect", "never"]).exits(1);
     assert_eq!(e2e::unfinished(&tare.root()), [""; 0]);
-    assert_eq!(e2e::names(&tare.run_dir().join("steps")), [""; 0]);
+    assert_eq!(e2e::names(&tare.run_dir().join("containers")), [""; 0]);
 }
 
 #[test]

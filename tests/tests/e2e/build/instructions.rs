@@ -137,6 +137,19 @@ fn networks_and_privileges_are_asked_for() {
 
 #[test]
 #[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn steps_are_in_the_default_network_and_give_their_address_back() {
+    let tare = Tare::on_own_host();
+    let step = "ip -o -4 addr show eth0 > /address && ping -c1 -W2 172.17.0.1 > /ping";
+    let image = Project::new(&tare, &format!("FROM busybox\nRUN {step}\n")).image(&[]);
+    assert!(image.text("/address").contains("172.17.0.2/16"), "{}", image.text("/address"));
+    let image = Project::new(&tare, &format!("FROM busybox\nRUN true && {step}\n")).image(&[]);
+    assert!(image.text("/address").contains("172.17.0.2/16"), "{}", image.text("/address"));
+    let image = Project::new(&tare, "FROM busybox\nRUN --network=none ls /sys/class/net > /net\n").image(&[]);
+    assert_eq!(image.text("/net"), "lo\n");
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
 fn the_same_inputs_and_one_epoch_give_one_image_anywhere() {
     let dockerfile =
         "FROM busybox\nWORKDIR /w\nCOPY a .\nRUN echo x > /made && mkdir /dir\nENV A=b\nCOPY <<E /e\ntext\nE\n";
