@@ -51,6 +51,7 @@ use clap::error::ErrorKind;
 use engine::Engine;
 use engine::containers::prepare::Legacy;
 use engine::containers::{CLEANUP_ARGUMENT, RESTART_ARGUMENT};
+use engine::networks::resolver::KEEPER_ARGUMENT;
 
 use crate::error::Failure;
 use crate::interrupt;
@@ -257,6 +258,10 @@ pub(crate) fn dispatch(engine: &Engine, args: &[OsString]) -> Result<i32, Failur
             // What keeps its ports is handed on from monitor to monitor as standard output.
             let legacy = Legacy { lock: sys::fds::take_inherited(3), ports: sys::fds::take_inherited(1) };
             engine::containers::restart::again(engine, word(1), legacy)?;
+            return Ok(0);
+        }
+        KEEPER_ARGUMENT => {
+            engine::networks::resolver::main(engine, args.get(1).and_then(|arg| arg.to_str()))?;
             return Ok(0);
         }
         CLEANUP_ARGUMENT => {

@@ -1,8 +1,9 @@
 //! `tare`: the command line. Arguments in, one library call, text out; the only crate that prints.
 //!
-//! Six programs live in this binary, told apart by an argument: the command line, a container's monitor
+//! Seven programs live in this binary, told apart by an argument: the command line, a container's monitor
 //! (`__monitor`), that of a further process in it (`__exec`), a container's first process (`__init`), the removal of a
-//! container that has ended (`__cleanup`), and what is left to do after an interruption (`__interrupted`).
+//! container that has ended (`__cleanup`), the resolver of names (`__resolver`), and what is left to do after an interruption
+//! (`__interrupted`).
 
 mod build_progress;
 mod commands;

@@ -18,6 +18,7 @@ pub(crate) mod join;
 pub(crate) mod leave;
 mod remove;
 pub(crate) mod repair;
+pub mod resolver;
 
 use std::fs;
 use std::io::ErrorKind;

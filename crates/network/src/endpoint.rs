@@ -13,7 +13,7 @@ use crate::route::{self, Host, Inner};
 use crate::{Network, bridge};
 
 /// A place in a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     pub network: String,
     pub network_id: String,

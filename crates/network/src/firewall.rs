@@ -9,7 +9,7 @@
 mod message;
 mod rules;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use stdx::{Context, Error, Kind, Result};
 use sys::Errno;
@@ -133,6 +133,12 @@ impl Firewall {
         }
         Ok(())
     }
+}
+
+/// In the namespace that this thread is in, questions for port 53 of `address` are led to these ports.
+pub(crate) fn lead_questions(address: Ipv4Addr, udp: u16, tcp: u16) -> Result<()> {
+    let made = Firewall::open()?.commit(rules::questions(address.octets(), udp, tcp));
+    made.context(|| "cannot lead questions to the resolver".into())
 }
 
 /// What the rules know of a network.

@@ -7,6 +7,7 @@
 //! engine keeps them on disk.
 
 mod bridge;
+pub mod dns;
 mod endpoint;
 pub mod firewall;
 pub mod lease;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -22,9 +23,18 @@ pub struct Live {
     pub ports: Vec<Mapping>,
     /// Its first process on the host, once it has one.
     pub pid: Option<i32>,
+    /// The resolver answers its questions.
+    pub has_names: bool,
+    /// Whom the resolver asks for it; none: whom the host asks.
+    pub name_servers: Vec<IpAddr>,
 }
 
 impl Live {
+    /// Whether any of its networks has a way out.
+    pub fn leads_out(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| !endpoint.gateways.is_empty())
+    }
+
     /// Reads it from the run directory of a container; `None` if there is none.
     pub fn load(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join(FILE);

@@ -25,6 +25,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod named_volumes;
+mod names;
 mod namespaces;
 mod network;
 mod networks;

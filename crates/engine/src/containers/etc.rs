@@ -10,7 +10,7 @@ use stdx::{Context, Error, Result};
 
 use crate::Engine;
 use crate::containers::find;
-use crate::containers::options::{HOST_GATEWAY, Network, Options};
+use crate::containers::options::{Dns, HOST_GATEWAY, Network, Options};
 use crate::containers::record::Record;
 
 /// The three files, in the container's run directory and inside.
@@ -40,14 +40,24 @@ pub(crate) fn write(engine: &Engine, dir: &Path, record: &Record, hostname: &str
                 .flat_map(|endpoint| [endpoint.address(false), endpoint.address(true)])
                 .flatten()
                 .collect();
-            let resolv = reachable(&host_file("/etc/resolv.conf")).or_else(|| reachable(&host_file(BEHIND_THE_STUB)));
-            (hosts(hostname, &addresses), resolv.unwrap_or_default())
+            let resolv = if live.is_some_and(|live| live.has_names) {
+                ask_the_resolver(&host_file("/etc/resolv.conf"))
+            } else {
+                let host = reachable(&host_file("/etc/resolv.conf"));
+                host.or_else(|| reachable(&host_file(BEHIND_THE_STUB))).unwrap_or_default()
+            };
+            (hosts(hostname, &addresses), resolv)
         }
     };
+    let mut dns = options.dns.clone();
+    if live.is_some_and(|live| live.has_names) {
+        // The resolver asks them.
+        dns.servers.clear();
+    }
     let contents = [
         ("hosts", with_extra_hosts(hosts, &extra_hosts(options, live)?)),
         ("hostname", format!("{hostname}\n")),
-        ("resolv.conf", resolv_conf(&resolv, options)),
+        ("resolv.conf", resolv_conf(&resolv, &dns)),
     ];
     contents.iter().try_for_each(|(name, text)| {
         let path = dir.join(name);
@@ -72,6 +82,13 @@ fn reachable(resolv_conf: &str) -> Option<String> {
     let is_local = |line: &&str| server(line).is_some_and(|address| address.is_loopback());
     let text: String = resolv_conf.lines().filter(|line| !is_local(line)).flat_map(|line| [line, "\n"]).collect();
     text.lines().any(|line| server(line).is_some()).then_some(text)
+}
+
+/// The host's search domains, and the resolver for a server; it knows names without a dot.
+fn ask_the_resolver(host: &str) -> String {
+    let search = host.lines().filter(|line| line.starts_with("search") || line.starts_with("domain"));
+    let search: String = search.flat_map(|line| [line, "\n"]).collect();
+    format!("{search}nameserver {}\noptions ndots:0\n", network::dns::ADDRESS)
 }
 
 /// The host's own address stands for [`HOST_GATEWAY`].
@@ -100,8 +117,7 @@ fn with_extra_hosts(mut hosts: String, extra: &[(String, String)]) -> String {
 }
 
 /// The host's file, with what was asked for in place of what it says.
-fn resolv_conf(host: &str, options: &Options) -> String {
-    let dns = &options.dns;
+fn resolv_conf(host: &str, dns: &Dns) -> String {
     let replaced = |line: &str| match line.split_ascii_whitespace().next() {
         Some("nameserver") => !dns.servers.is_empty(),
         Some("search" | "domain") => !dns.search.is_empty(),
@@ -123,13 +139,11 @@ fn resolv_conf(host: &str, options: &Options) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::containers::options::Dns;
 
     #[test]
     fn asked_for_names_replace_the_hosts() {
         let dns = Dns { servers: vec!["1.2.3.4".into()], search: vec![".".into()], options: Vec::new() };
-        let options = Options { dns, ..Options::default() };
-        let text = resolv_conf("# c\nnameserver 9.9.9.9\nsearch x\noptions edns0\n", &options);
+        let text = resolv_conf("# c\nnameserver 9.9.9.9\nsearch x\noptions edns0\n", &dns);
         assert_eq!(text, "# c\noptions edns0\nnameserver 1.2.3.4\n");
         assert_eq!(with_extra_hosts("a".into(), &[("n".into(), "::1".into())]), "a\n::1\tn\n");
     }

@@ -192,7 +192,7 @@ impl Prepared {
     }
 }
 
-fn hostname(record: &Record) -> String {
+pub(crate) fn hostname(record: &Record) -> String {
     let options = &record.options;
     let host = options.namespaces.uts == Namespace::Host || options.namespaces.network == Network::Host;
     match &options.hostname {

@@ -5,7 +5,7 @@ use stdx::{Error, Result};
 
 use crate::containers::record::Record;
 use crate::containers::{Container, names};
-use crate::{Engine, events};
+use crate::{Engine, events, networks};
 
 /// Gives a container another name.
 pub fn rename(engine: &Engine, container: &Container, name: &str) -> Result<()> {
@@ -23,6 +23,7 @@ pub fn rename(engine: &Engine, container: &Container, name: &str) -> Result<()> 
     // Until the old name is given up both lead to it: a rename that is cut short loses nothing.
     let record = Record { name: name.to_owned(), ..record };
     record.save(&engine.dirs().container(id))?;
+    networks::join::renamed(engine, id, &old, name)?;
     names::release(engine, &old)?;
     let run_dir = engine.dirs().container_run(id);
     if run_dir.exists() {

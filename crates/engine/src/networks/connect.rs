@@ -3,11 +3,11 @@
 use network::{Endpoint, Host, Live, Mapping, lease};
 use stdx::{Error, Result};
 
-use super::{find_locked, firewall, is_named, join, leases, live_of, lock};
+use super::{find_locked, firewall, is_named, join, leases, live_of, lock, resolver};
 use crate::Engine;
-use crate::containers::Container;
 use crate::containers::options::{Attachment, Network};
 use crate::containers::record::Record;
+use crate::containers::{Container, etc, prepare};
 
 /// Joins a container to one more network.
 pub fn connect(engine: &Engine, container: &Container, place: &Attachment) -> Result<()> {
@@ -52,7 +52,8 @@ pub fn connect(engine: &Engine, container: &Container, place: &Attachment) -> Re
         }
         joined?;
         live.endpoints.push(endpoint);
-        live.save(&engine.dirs().container_run(&record.id))?;
+        live.has_names |= join::has_names(std::slice::from_ref(&network));
+        publish(engine, &record, &live)?;
     }
     record.save(&engine.dirs().container(&record.id))
 }
@@ -84,12 +85,20 @@ pub fn disconnect(engine: &Engine, container: &Container, text: &str, force: boo
             let gone: Vec<Mapping> = gone;
             firewall(engine)?.0.unpublish(&gone)?;
         }
-        live.save(&engine.dirs().container_run(&record.id))?;
+        publish(engine, &record, &live)?;
     }
     lease::release(&leases(engine, &network), &record.id)?;
     // One that is in none has a loopback of its own, as with `--network=none`.
     record.options.namespaces.network = if rest.is_empty() { Network::None } else { Network::Joined(rest) };
     record.save(&engine.dirs().container(&record.id))
+}
+
+/// Lets the container and the resolver know how it is joined now.
+fn publish(engine: &Engine, record: &Record, live: &Live) -> Result<()> {
+    let run_dir = engine.dirs().container_run(&record.id);
+    live.save(&run_dir)?;
+    etc::write(engine, &run_dir, record, &prepare::hostname(record), Some(live))?;
+    if live.has_names { resolver::tell(engine, &record.id) } else { Ok(()) }
 }
 
 fn reload(engine: &Engine, container: &Container) -> Result<Record> {

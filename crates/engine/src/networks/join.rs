@@ -9,7 +9,7 @@ use network::ports::{self, Protocol, Reservation, Wanted};
 use network::{Endpoint, Host, Live, Mapping, Network, lease};
 use stdx::{Context, Error, Result};
 
-use super::{find_locked, firewall, leases, live, lock};
+use super::{DEFAULT, find_locked, firewall, leases, live, lock, resolver};
 use crate::Engine;
 use crate::containers::options::{self, Attachment};
 use crate::containers::record::Record;
@@ -22,6 +22,7 @@ pub(crate) struct Joined {
     /// What keeps its ports.
     pub(crate) reservation: Option<Reservation>,
     pub(crate) warnings: Vec<String>,
+    id: String,
     run_dir: PathBuf,
 }
 
@@ -60,9 +61,11 @@ pub(crate) fn prepare(
             (ports, Some(reservation))
         }
     };
-    let live = Live { endpoints, ports, pid: None };
+    let has_names = has_names(&networks);
+    let name_servers = record.options.dns.servers.iter().filter_map(|server| server.parse().ok()).collect();
+    let live = Live { endpoints, ports, pid: None, has_names, name_servers };
     live.save(run_dir)?;
-    Ok(Some(Joined { live, networks, reservation, warnings, run_dir: run_dir.to_owned() }))
+    Ok(Some(Joined { live, networks, reservation, warnings, id: record.id.clone(), run_dir: run_dir.to_owned() }))
 }
 
 impl Joined {
@@ -75,11 +78,19 @@ impl Joined {
         }
         self.live.pid = Some(pid);
         self.live.save(&self.run_dir)?;
+        if self.live.has_names {
+            resolver::tell(engine, &self.id)?;
+        }
         if !self.live.ports.is_empty() {
             firewall(engine)?.0.publish(&self.live.ports)?;
         }
         Ok(())
     }
+}
+
+/// Containers have names in all networks but the default one, as with Docker.
+pub(super) fn has_names(networks: &[Network]) -> bool {
+    networks.iter().any(|network| network.name != DEFAULT)
 }
 
 /// For every endpoint, whether the routes to everywhere lead there: the first that has a router, for each kind of address.
@@ -118,6 +129,16 @@ pub(super) fn endpoint(
     endpoint.aliases.clone_from(&place.aliases);
     endpoint.names = [&[record.name.clone()][..], &place.aliases, &[record.id[..12].to_owned()]].concat();
     Ok(endpoint)
+}
+
+/// A running container is called otherwise from now on.
+pub(crate) fn renamed(engine: &Engine, id: &str, old: &str, new: &str) -> Result<()> {
+    let _lock = lock(engine)?;
+    let Some(mut live) = super::live_of(engine, id)? else { return Ok(()) };
+    let names = live.endpoints.iter_mut().flat_map(|endpoint| &mut endpoint.names);
+    names.filter(|name| *name == old).for_each(|name| new.clone_into(name));
+    live.save(&engine.dirs().container_run(id))?;
+    if live.has_names && live.pid.is_some() { resolver::tell(engine, id) } else { Ok(()) }
 }
 
 /// The ports to publish: those named, and with `-P` all that are exposed and not among them.

@@ -83,8 +83,8 @@ pub(super) struct Hook {
     pub(super) priority: i32,
 }
 
-pub(super) fn new_chain(name: &str, hook: Option<Hook>) -> Message {
-    let message = message(NEW_CHAIN, CREATE).with(1, text(TABLE)).with(3, text(name));
+pub(super) fn new_chain(table: &str, name: &str, hook: Option<Hook>) -> Message {
+    let message = message(NEW_CHAIN, CREATE).with(1, text(table)).with(3, text(name));
     let Some(hook) = hook else { return message };
     const ACCEPT: u32 = 1;
     message
@@ -115,8 +115,8 @@ pub(super) fn dropping_forward(chain: Vec<(u16, &[u8])>) -> Option<String> {
 }
 
 /// A rule: what a packet is asked, step by step.
-pub(super) fn new_rule(chain: &str, expressions: Vec<Expression>) -> Message {
-    let message = message(NEW_RULE, CREATE | APPEND).with(1, text(TABLE)).with(2, text(chain));
+pub(super) fn new_rule(table: &str, chain: &str, expressions: Vec<Expression>) -> Message {
+    let message = message(NEW_RULE, CREATE | APPEND).with(1, text(table)).with(2, text(chain));
     message.nested(4, |list| {
         expressions.into_iter().fold(list, |list, (name, fill)| {
             list.nested(1, |expression| {

@@ -48,6 +48,9 @@ pub(super) const PORTS6_AT: &str = "ports6-at";
 pub(super) const SELF4: &str = "self4";
 pub(super) const SELF6: &str = "self6";
 
+/// The table in containers.
+const NAMES_TABLE: &str = "tare-names";
+
 /// Bytes of a device's name in a register.
 const NAME: u32 = 16;
 
@@ -114,12 +117,12 @@ pub(super) fn table(version: &str) -> Vec<Message> {
     let mut messages = vec![new_table(TABLE, version), delete_table(TABLE), new_table(TABLE, version)];
     messages.extend(SETS.iter().enumerate().map(|(at, set)| new_set(set, at as u32 + 1)));
     messages.extend([
-        new_chain("guard", hook("filter", 0, -300)),
-        new_chain("forward", hook("filter", 2, 0)),
-        new_chain("ports", None),
-        new_chain("prerouting", hook("nat", 0, -100)),
-        new_chain("output", hook("nat", 3, -100)),
-        new_chain("postrouting", hook("nat", 4, 100)),
+        new_chain(TABLE, "guard", hook("filter", 0, -300)),
+        new_chain(TABLE, "forward", hook("filter", 2, 0)),
+        new_chain(TABLE, "ports", None),
+        new_chain(TABLE, "prerouting", hook("nat", 0, -100)),
+        new_chain(TABLE, "output", hook("nat", 3, -100)),
+        new_chain(TABLE, "postrouting", hook("nat", 4, 100)),
     ]);
     let rules = guard().into_iter().map(|rule| ("guard", rule));
     let rules = rules.chain(forward().into_iter().map(|rule| ("forward", rule)));
@@ -127,8 +130,29 @@ pub(super) fn table(version: &str) -> Vec<Message> {
     let local = || [vec![fib_type(), equal(REG, &LOCAL.to_ne_bytes())], vec![jump("ports")]].concat();
     let rules = rules.chain([("prerouting", local()), ("output", local())]);
     let rules = rules.chain(postrouting().into_iter().map(|rule| ("postrouting", rule)));
-    messages.extend(rules.map(|(chain, rule)| new_rule(chain, rule)));
+    messages.extend(rules.map(|(chain, rule)| new_rule(TABLE, chain, rule)));
     messages
+}
+
+/// The table in a container's namespace that leads questions for port 53 of `address` to the ports that answer.
+pub(super) fn questions(address: [u8; 4], udp: u16, tcp: u16) -> Vec<Message> {
+    let rule = |protocol: u8, to: u16| {
+        let asked =
+            [vec![address4(16, WORD), equal(WORD, &address)], vec![meta(TRANSPORT, WORD), equal(WORD, &[protocol])]];
+        let asked = [ipv4(), asked.concat(), vec![port(WORD), equal(WORD, &[0, 53])]].concat();
+        let to = vec![value(WORD, &address), value(WORD + 1, &to.to_be_bytes()), dnat(2, WORD, WORD + 1)];
+        new_rule(NAMES_TABLE, "output", [asked, to].concat())
+    };
+    let hook = Some(Hook { kind: "nat", number: 3, priority: -100 });
+    let comment = "names of containers";
+    vec![
+        new_table(NAMES_TABLE, comment),
+        delete_table(NAMES_TABLE),
+        new_table(NAMES_TABLE, comment),
+        new_chain(NAMES_TABLE, "output", hook),
+        rule(17, udp),
+        rule(6, tcp),
+    ]
 }
 
 /// 16 bytes; the next 16; and the same in words of four bytes.
@@ -307,6 +331,10 @@ fn dnat(family: u32, address: u32, port: u32) -> Expression {
 
 fn masquerade() -> Expression {
     ("masq", Vec::new())
+}
+
+fn value(into: u32, bytes: &[u8]) -> Expression {
+    ("immediate", vec![(1, plain(into)), (2, Value::Data(bytes.to_vec()))])
 }
 
 fn verdict(code: i32) -> Expression {
