@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use network::Live;
 use network::firewall::Firewall;
 use runtime::Config as RuntimeConfig;
 use runtime::bundle::Bundle;
@@ -417,7 +418,8 @@ impl Monitor {
     fn unpublish(&self) {
         if !self.config.ports.is_empty() {
             // What cannot be taken back now is taken back with the container.
-            let _ = Firewall::open().and_then(|mut firewall| firewall.unpublish(&self.config.ports));
+            let done = Firewall::open().and_then(|mut firewall| firewall.unpublish(&self.config.ports));
+            done.map(|()| Live::forget(&self.dir)).unwrap_or_default();
         }
     }
 

@@ -53,6 +53,12 @@ impl Live {
         atomic_write(&dir.join(FILE), &bytes, Durability::Scratch)
     }
 
+    /// Forgets it: nothing of it is left on the host.
+    pub fn forget(dir: &Path) {
+        // One that stays is taken back once more, when the container is removed.
+        let _ = fs::remove_file(dir.join(FILE));
+    }
+
     /// That of every container whose run directory is in `dir`, by its id.
     pub fn all(dir: &Path) -> Result<Vec<(String, Self)>> {
         let entries = match fs::read_dir(dir) {

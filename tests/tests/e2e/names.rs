@@ -16,7 +16,7 @@ fn sleeper(tare: &Tare, name: &str, options: &[&str]) {
 fn look_up(tare: &Tare, from: &str, name: &str) -> Option<String> {
     let outcome = tare.tare(["exec", from, "nslookup", name]);
     let said = outcome.stdout();
-    let address = said.lines().filter_map(|line| line.strip_prefix("Address: ")).last();
+    let address = said.lines().filter_map(|line| line.strip_prefix("Address: ")).next_back();
     (outcome.code() == 0).then(|| address.unwrap_or_default().to_owned())
 }
 
