@@ -7,6 +7,7 @@ mod cp;
 mod create;
 mod diff;
 mod exec;
+mod explain;
 mod export;
 mod history;
 mod image_inspect;
@@ -97,6 +98,7 @@ const COMMANDS: &[Command] = &[
         about: "Show all that is known of containers or images",
         run: inspect::main,
     },
+    Command { name: "explain", long: "container explain", about: "Say what makes a container one", run: explain::main },
     Command { name: "stop", long: "container stop", about: "Stop running containers", run: stop::main },
     Command { name: "restart", long: "container restart", about: "Stop and start containers", run: restart::main },
     Command {

@@ -83,6 +83,9 @@ pub(crate) struct ContainerArgs {
     /// NIS domain name of the container
     #[arg(long, value_name = "NAME")]
     domainname: Option<String>,
+    /// Say what would be made, and show its OCI configuration; nothing is
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Overwrite the default entrypoint of the image
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<String>,

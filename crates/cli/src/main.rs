@@ -9,6 +9,7 @@ mod build_progress;
 mod commands;
 mod container_args;
 mod error;
+mod explanation;
 mod filter;
 mod format;
 mod health_args;

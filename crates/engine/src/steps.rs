@@ -143,7 +143,8 @@ pub fn run(
     let record = record(engine, place, program);
     let mut joined = networks::join::prepare(engine, &record, &place.dir, None)?;
     etc::write(engine, &place.dir, &record, HOSTNAME, joined.as_ref().map(|joined| &joined.live))?;
-    let facts = prepare::gather(engine, &record, &place.dir, HOSTNAME.to_owned())?;
+    let volumes = prepare::volume_sources(engine, &record.options)?;
+    let facts = prepare::gather(engine, &record, (&place.dir, HOSTNAME.to_owned()), volumes)?;
     Bundle::save(&place.dir, &spec::build(&record, &facts)?)?;
     monitor_config(place, &record, root).save(&place.dir)?;
     let mut connection = monitor::spawn::spawn(&place.dir, None)?;

@@ -24,6 +24,7 @@ mod kernel;
 mod layout;
 mod policy;
 mod program;
+mod refused;
 mod syscalls;
 
 pub use arch::Arch;
@@ -31,6 +32,7 @@ pub use default::{default_profile, default_program};
 pub use docker::{MAX_PROFILE_BYTES, docker_profile};
 pub use kernel::KernelVersion;
 pub use program::{Insn, Program};
+pub use refused::{Refused, refused, refused_by_default};
 
 use oci::runtime_spec::Seccomp;
 use stdx::Result;

@@ -14,6 +14,7 @@ mod distributions;
 mod events;
 mod exec;
 mod exit_codes;
+mod explain;
 mod faults;
 mod formats;
 mod health;

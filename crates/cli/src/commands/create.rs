@@ -24,6 +24,9 @@ pub(crate) struct Args {
 pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     let options = args.container.options(true)?;
+    if args.container.dry_run {
+        return super::explain::dry_run(engine, options);
+    }
     let cidfile = args.container.cidfile.as_deref().map(CidFile::reserve).transpose()?;
     let record = pull::create(engine, options, &args.container)?;
     if let Some(cidfile) = cidfile {

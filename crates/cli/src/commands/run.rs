@@ -47,6 +47,9 @@ pub(super) fn main(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
 fn run(engine: &Engine, args: &Args) -> Result<i32, Failure> {
     let detach = args.detach.unwrap_or(false);
     let mut options = args.container.options(!detach)?;
+    if args.container.dry_run {
+        return super::explain::dry_run(engine, options);
+    }
     let streams = streams(&args.container.attach, detach, options.open_stdin)?;
     options.attached = streams;
     if streams.stdin && options.tty && !terminal::is_terminal() {

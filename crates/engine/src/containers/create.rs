@@ -75,20 +75,35 @@ pub fn create(engine: &Engine, options: Options) -> Result<Record> {
     }
 }
 
-/// Decides what is mounted where, and makes the volumes there are not yet: the user's mounts, those of other containers, and
-/// the volumes the image asks for, the former before the latter.
+/// Makes the volumes among the mounts that are not there yet.
 fn make_volumes(
     engine: &Engine,
     record: &mut Record,
     defaults: &ImageDefaults,
     anonymous: &mut Vec<String>,
 ) -> Result<()> {
-    let mut mounts = std::mem::take(&mut record.options.mounts);
+    let mut mounts = decide_mounts(engine, &record.options, defaults)?;
+    for mount in &mut mounts {
+        if let MountKind::Volume { name, .. } = &mut mount.kind {
+            let wanted = Wanted { name: name.clone(), ..Wanted::default() };
+            let volume = volumes::create_locked(engine, &wanted)?;
+            anonymous.extend(name.is_none().then(|| volume.name.clone()));
+            *name = Some(volume.name);
+        }
+    }
+    record.options.mounts = mounts;
+    Ok(())
+}
+
+/// What is mounted where: the user's mounts, those of other containers, and the volumes the image asks for, the former
+/// before the latter. Anonymous volumes have no name yet.
+pub(crate) fn decide_mounts(engine: &Engine, options: &Options, defaults: &ImageDefaults) -> Result<Vec<Mount>> {
+    let mut mounts = options.mounts.clone();
     let is_free = |mounts: &[Mount], target: &str| {
         let target = target.trim_end_matches('/');
         !mounts.iter().any(|mount| mount.target.trim_end_matches('/') == target)
     };
-    for text in &record.options.volumes_from {
+    for text in &options.volumes_from {
         for mount in of_container(engine, text)? {
             if is_free(&mounts, &mount.target) {
                 mounts.push(mount);
@@ -101,16 +116,7 @@ fn make_volumes(
             mounts.push(Mount { target: target.clone(), kind, read_only: false });
         }
     }
-    for mount in &mut mounts {
-        if let MountKind::Volume { name, .. } = &mut mount.kind {
-            let wanted = Wanted { name: name.clone(), ..Wanted::default() };
-            let volume = volumes::create_locked(engine, &wanted)?;
-            anonymous.extend(name.is_none().then(|| volume.name.clone()));
-            *name = Some(volume.name);
-        }
-    }
-    record.options.mounts = mounts;
-    Ok(())
+    Ok(mounts)
 }
 
 /// The ports the program says it listens on: those of the options, those of the image, and those that are published.
@@ -143,7 +149,7 @@ fn of_container(engine: &Engine, text: &str) -> Result<Vec<Mount>> {
 }
 
 /// Every later verb asks for the container's groups, its removal too: what cannot be asked for is refused now.
-fn check_cgroup(record: &Record) -> Result<()> {
+pub(crate) fn check_cgroup(record: &Record) -> Result<()> {
     let cgroup = record.cgroup();
     if record.cgroup_driver == CgroupDriver::Cgroupfs {
         return runtime::cgroup::check(&cgroup);
@@ -183,7 +189,7 @@ fn make_layer(dir: &std::path::Path, user_range: Option<u32>) -> Result<()> {
 }
 
 /// Combinations that make no sense are refused in words before anything is made.
-fn check(options: &Options) -> Result<()> {
+pub(crate) fn check(options: &Options) -> Result<()> {
     let namespaces = &options.namespaces;
     if namespaces.uts == Namespace::Host && (options.hostname.is_some() || options.domainname.is_some()) {
         return Err(Error::invalid("conflicting options: hostname and the host's UTS namespace"));
@@ -257,7 +263,7 @@ fn check_network(options: &Options) -> Result<()> {
 }
 
 /// The program, from the options over the image's defaults.
-fn decide_process(options: &Options, defaults: &ImageDefaults) -> Result<RecordProcess> {
+pub(crate) fn decide_process(options: &Options, defaults: &ImageDefaults) -> Result<RecordProcess> {
     let (entrypoint, command) = match &options.entrypoint {
         // The image's command belongs to the image's entrypoint.
         Some(entrypoint) => (entrypoint.clone(), options.command.clone()),

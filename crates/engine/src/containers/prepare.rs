@@ -151,7 +151,8 @@ fn put_in_place(
     let mut joined = networks::join::prepare(engine, record, &run_dir, kept)?;
     let hostname = hostname(record);
     etc::write(engine, &run_dir, record, &hostname, joined.as_ref().map(|joined| &joined.live))?;
-    let facts = gather(engine, record, &run_dir, hostname)?;
+    make_sources(record)?;
+    let facts = gather(engine, record, (&run_dir, hostname), volume_sources(engine, &record.options)?)?;
     Bundle::save(&run_dir, &spec::build(record, &facts)?)?;
     let ports = joined.as_ref().map(|joined| joined.live.ports.clone()).unwrap_or_default();
     let keeper = joined.as_mut().and_then(|joined| joined.reservation.take()).map(|reservation| reservation.keeper);
@@ -192,6 +193,7 @@ impl Prepared {
     }
 }
 
+/// The host name inside.
 pub(crate) fn hostname(record: &Record) -> String {
     let options = &record.options;
     let host = options.namespaces.uts == Namespace::Host || options.namespaces.network == Network::Host;
@@ -202,13 +204,18 @@ pub(crate) fn hostname(record: &Record) -> String {
     }
 }
 
-pub(crate) fn gather(engine: &Engine, record: &Record, run_dir: &Path, hostname: String) -> Result<Facts> {
+/// Looks up what the runtime configuration depends on.
+pub(crate) fn gather(
+    engine: &Engine,
+    record: &Record,
+    (run_dir, hostname): (&Path, String),
+    volumes: BTreeMap<String, volumes::Source>,
+) -> Result<Facts> {
     let options = &record.options;
     let pid_of = |namespace: &Namespace| match namespace {
         Namespace::Container(name) => running_pid(engine, name).map(Some),
         _ => Ok(None),
     };
-    make_sources(record)?;
     Ok(Facts {
         run_dir: run_dir.to_owned(),
         hostname,
@@ -221,13 +228,14 @@ pub(crate) fn gather(engine: &Engine, record: &Record, run_dir: &Path, hostname:
         devices: devices(record)?,
         hidden: images::hidden(engine, &record.image),
         binary: own_path()?,
-        volumes: volume_sources(engine, options)?,
+        volumes,
         clocks: (now(ClockId::Boottime), now(ClockId::Monotonic)),
         apparmor: Path::new("/sys/kernel/security/apparmor").exists(),
     })
 }
 
-fn volume_sources(engine: &Engine, options: &Options) -> Result<BTreeMap<String, volumes::Source>> {
+/// How the volumes of these options are mounted.
+pub(crate) fn volume_sources(engine: &Engine, options: &Options) -> Result<BTreeMap<String, volumes::Source>> {
     volumes::named_in(&options.mounts)
         .map(|name| volumes::source(engine, name).map(|source| (name.to_owned(), source)))
         .collect()

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use stdx::{Context, Error, Result};
 
 use crate::containers::Container;
 
 /// One process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Process {
     /// The host's id of its user.
     pub uid: u32,

@@ -210,13 +210,17 @@ pub fn default_program(caps: &[String], kernel: KernelVersion) -> Result<Program
 }
 
 pub(super) fn compile_default(caps: &[String], kernel: KernelVersion, arch: Arch) -> Result<Program> {
-    let policy = Policy {
+    let policy = default_policy(caps, kernel, arch);
+    emit(&Layout::new(&policy), policy.default, policy.flags)
+}
+
+pub(super) fn default_policy(caps: &[String], kernel: KernelVersion, arch: Arch) -> Policy {
+    Policy {
         default: Verdict::errno(EPERM),
         arches: arch.family().to_vec(),
         rules: groups(caps, kernel, arch).map(Group::to_rule).collect(),
         flags: Policy::SPEC_ALLOW,
-    };
-    emit(&Layout::new(&policy), policy.default, policy.flags)
+    }
 }
 
 fn groups(caps: &[String], kernel: KernelVersion, arch: Arch) -> impl Iterator<Item = &'static Group> {

@@ -32,6 +32,7 @@ pub(super) struct Verdict(pub(super) u32);
 impl Verdict {
     pub(super) const KILL_THREAD: Self = Self(0);
     pub(super) const ALLOW: Self = Self(0x7fff_0000);
+    pub(super) const LOG: Self = Self(0x7ffc_0000);
 
     pub(super) const fn errno(errno: u32) -> Self {
         Self(0x0005_0000 | errno)
@@ -57,7 +58,7 @@ impl Verdict {
             SeccompAction::Kill | SeccompAction::KillThread => Self::KILL_THREAD,
             SeccompAction::Trap => Self(0x0003_0000),
             SeccompAction::Notify => Self(0x7fc0_0000),
-            SeccompAction::Log => Self(0x7ffc_0000),
+            SeccompAction::Log => Self::LOG,
             SeccompAction::Allow => Self::ALLOW,
             SeccompAction::Errno | SeccompAction::Trace if data > limit => {
                 return Err(Error::invalid(format!("seccomp errno {data} is above {limit}")));

@@ -17,6 +17,11 @@ pub(super) fn lookup(name: &str) -> Option<&'static Syscall> {
     TABLE.binary_search_by(|row| row.0.cmp(name)).ok().map(|index| &TABLE[index])
 }
 
+/// Every call of every architecture, by name.
+pub(super) fn all() -> impl Iterator<Item = &'static Syscall> {
+    TABLE.iter()
+}
+
 /// The number of a call as the kernel shows it to a filter, marked for x32.
 pub(super) fn number(call: &Syscall, arch: Arch) -> Option<u32> {
     let number = match arch {
