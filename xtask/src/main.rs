@@ -1,4 +1,4 @@
-//! The project's own tools, one module a lane: `cargo xtask tidy|fixtures|test|bench|demo|vm|fuzz|peers`. Each lane installs by itself
+//! The project's own tools, one module a lane: `cargo xtask tidy|fixtures|test|bench|demo|vm|fuzz|man|peers`. Each lane installs by itself
 //! what it needs. The Makefile calls them; nothing in the product does.
 
 // These are programs for a terminal: they print, and the lint that keeps libraries silent is not for them.
@@ -10,6 +10,7 @@ mod debian;
 mod demo;
 mod fixtures;
 mod fuzz;
+mod man;
 mod measure;
 mod peers;
 mod test;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 
 use stdx::{Error, Result};
 
-const USAGE: &str = "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [many|pull|runtime|build] [--check] | demo | vm [plain|systemd] [FILTER…] | fuzz [TARGET] [--seconds=N] | peers [PART…] [--only=TEXT] [--columns=tare,runc,nothing]";
+const USAGE: &str = "usage: cargo xtask tidy | fixtures | test [FILTER…] | bench [many|pull|runtime|build] [--check] | demo | vm [plain|systemd] [FILTER…] | fuzz [TARGET] [--seconds=N] | man | peers [PART…] [--only=TEXT] [--columns=tare,runc,nothing]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -43,6 +44,7 @@ fn lane(arguments: &[String]) -> Result<()> {
         "demo" => demo::run(),
         "vm" => vm::run(rest),
         "fuzz" => fuzz::run(rest),
+        "man" => man::run(),
         "peers" => peers::run(rest),
         _ => Err(Error::invalid(USAGE)),
     }

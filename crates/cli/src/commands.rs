@@ -3,12 +3,14 @@
 mod attach;
 pub(crate) mod build;
 mod commit;
+mod complete;
 mod cp;
 mod create;
 mod diff;
 mod exec;
 mod explain;
 mod export;
+mod help;
 mod history;
 mod image_inspect;
 mod images;
@@ -41,22 +43,26 @@ pub(crate) mod system;
 mod tag;
 mod top;
 mod update;
+mod usage;
 mod version;
 mod volume;
 mod wait;
 
 use std::ffi::OsString;
 
-use clap::Parser;
-use clap::error::ErrorKind;
 use engine::Engine;
 use engine::containers::prepare::Legacy;
 use engine::containers::{CLEANUP_ARGUMENT, RESTART_ARGUMENT};
 use engine::networks::resolver::KEEPER_ARGUMENT;
+use stdx::Context;
 
 use crate::error::Failure;
 use crate::interrupt;
 use crate::table::out;
+use usage::parse;
+
+/// Asks what can come next on a command line.
+pub(crate) const COMPLETE: &str = "__complete";
 
 type Run = fn(&Engine, &[OsString]) -> Result<i32, Failure>;
 
@@ -241,6 +247,7 @@ const COMMANDS: &[Command] = &[
         about: "Remove what is not in use",
         run: system::prune::system,
     },
+    Command { name: "completion", long: "completion", about: "Print a shell's completions", run: complete::script },
     Command { name: "version", long: "version", about: "Show the version", run: version::main },
 ];
 
@@ -248,10 +255,12 @@ const COMMANDS: &[Command] = &[
 pub(crate) fn dispatch(engine: &Engine, args: &[OsString]) -> Result<i32, Failure> {
     let word = |index: usize| args.get(index).and_then(|arg| arg.to_str()).unwrap_or_default();
     match word(0) {
-        "" | "help" | "-h" | "--help" => {
-            help();
+        "" | "-h" | "--help" => {
+            help::all();
             return Ok(if args.is_empty() { 1 } else { 0 });
         }
+        "help" => return help::help(engine, &args[1..]),
+        usage::DESCRIBE => return describe(engine, &args[1..]),
         "-v" | "--version" => {
             out(&format!("tare version {}\n", env!("CARGO_PKG_VERSION")));
             return Ok(0);
@@ -273,122 +282,35 @@ pub(crate) fn dispatch(engine: &Engine, args: &[OsString]) -> Result<i32, Failur
         interrupt::ARGUMENT => return Ok(interrupt::clean_up(engine, &args[1..])?),
         _ => {}
     }
-    if let Some(command) = COMMANDS.iter().find(|command| command.name == word(0)) {
-        return (command.run)(engine, &args[1..]);
+    match help::find(args) {
+        Some((command, used)) => (command.run)(engine, &args[used..]),
+        None => help::no_command(args),
     }
-    if word(0) == "builder" && word(1) == "build" {
-        return build::main(engine, &args[2..]);
-    }
-    let long = format!(
-        "{} {}",
-        word(0),
-        match word(1) {
-            "list" | "ps" => "ls",
-            "remove" => "rm",
-            other => other,
+}
+
+/// Prints what can come after these words, the last of which is being typed.
+pub(crate) fn complete(engine: &Engine, words: &[OsString]) -> Result<i32, Failure> {
+    complete::main(engine, words)
+}
+
+/// `tare __describe [COMMAND]`: the names of all commands, or what one of them takes, as JSON; for manuals and tests.
+fn describe(engine: &Engine, words: &[OsString]) -> Result<i32, Failure> {
+    let json = |value: serde_json::Result<String>| value.context(|| "cannot write JSON".into());
+    let text = match help::find(words) {
+        Some((command, _)) => json(serde_json::to_string(&complete::describe(engine, command).unwrap_or_default()))?,
+        None if words.is_empty() => {
+            let names = COMMANDS.iter().map(|command| [command.name, command.long, command.about]);
+            json(serde_json::to_string(&names.collect::<Vec<_>>()))?
         }
-    );
-    if let Some(command) = COMMANDS.iter().find(|command| command.long == long) {
-        return (command.run)(engine, &args[2..]);
-    }
-    Err(unknown(word(0)))
-}
-
-fn help() {
-    let mut text = "Usage:  tare [--root DIR] [--run-root DIR] [--cgroup-driver cgroupfs|systemd] COMMAND\n\nA container engine that weighs almost nothing.\n\nCommands:\n".to_owned();
-    for command in COMMANDS {
-        text.push_str(&format!("  {:16} {}\n", command.name, command.about));
-    }
-    text.push_str("\nRun \"tare COMMAND --help\" for more about a command.\n");
-    out(&text);
-}
-
-fn unknown(name: &str) -> Failure {
-    let nearest = COMMANDS.iter().map(|command| (distance(command.name, name), command.name)).min();
-    let hint = match nearest {
-        Some((0..=2, nearest)) => format!("did you mean \"{nearest}\"?"),
-        _ => "see \"tare --help\"".into(),
+        None => return help::no_command(words),
     };
-    Failure::usage(format!("unknown command \"{name}\" (hint: {hint})"))
-}
-
-/// How many letters have to be changed, added or left out to get from one word to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let change = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-/// What other engines have and this one does not yet: refused by name.
-const LATER: [&str; 15] = [
-    "--volume-driver",
-    "--link",
-    "--gpus",
-    "--isolation",
-    "--runtime",
-    "--storage-opt",
-    "--cache-from",
-    "--cache-to",
-    "--squash",
-    "--provenance",
-    "--sbom",
-    "--attest",
-    "--debug-on-failure",
-    "--push",
-    "--builder",
-];
-
-/// Parses a command's arguments. Help is printed here; wrong usage is a failure.
-fn parse<A: Parser>(args: &[OsString]) -> Result<Option<A>, Failure> {
-    let name = A::command().get_name().to_owned();
-    let words = std::iter::once(OsString::from(name)).chain(args.iter().cloned());
-    // As everywhere: of an option given twice the last counts.
-    let parsed = A::command().args_override_self(true).try_get_matches_from(words);
-    let error = match parsed.and_then(|matches| A::from_arg_matches(&matches)) {
-        Ok(parsed) => return Ok(Some(parsed)),
-        Err(error) => error,
-    };
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        out(&error.render().to_string());
-        return Ok(None);
-    }
-    let flag = match error.get(clap::error::ContextKind::InvalidArg) {
-        Some(clap::error::ContextValue::String(flag)) => flag.split('=').next().unwrap_or_default().to_owned(),
-        _ => String::new(),
-    };
-    if error.kind() == ErrorKind::UnknownArgument && LATER.contains(&flag.as_str()) {
-        return Err(Failure::usage(format!("option \"{flag}\" is not supported yet")));
-    }
-    let text = error.render().to_string();
-    let text = text.lines().next().unwrap_or_default();
-    let hint = match error.get(clap::error::ContextKind::SuggestedArg) {
-        Some(clap::error::ContextValue::String(near)) if distance(near, &flag) <= 3 => {
-            format!("did you mean \"{near}\"?")
-        }
-        _ => format!("see \"{} --help\"", A::command().get_name()),
-    };
-    Err(Failure::usage(format!("{} (hint: {hint})", text.strip_prefix("error: ").unwrap_or(text))))
+    out(&format!("{text}\n"));
+    Ok(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_nearest_word_is_found() {
-        assert_eq!(distance("inspect", "inspct"), 1);
-        assert_eq!(distance("ps", "ps"), 0);
-        assert_eq!(distance("run", "rmu"), 2);
-    }
 
     #[test]
     fn every_command_is_well_formed() {
@@ -399,6 +321,8 @@ mod tests {
             start::Args::command(),
             ps::Args::command(),
             logs::Args::command(),
+            cp::Args::command(),
+            explain::Args::command(),
         ] {
             command.debug_assert();
         }

@@ -112,6 +112,9 @@ pub(crate) struct ContainerArgs {
     /// Run a first process that forwards signals and reaps processes
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     init: Option<bool>,
+    /// Kind of isolation: default
+    #[arg(long, value_name = "KIND")]
+    isolation: Option<String>,
     /// Keep STDIN open even if not attached
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     interactive: Option<bool>,
@@ -187,6 +190,9 @@ pub(crate) struct ContainerArgs {
     /// Remove the container when it ends
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     rm: Option<bool>,
+    /// Runtime: tare, which is the only one
+    #[arg(long, value_name = "RUNTIME")]
+    runtime: Option<String>,
     /// Security options: seccomp=FILE|unconfined, no-new-privileges, apparmor=PROFILE, systempaths=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
@@ -226,6 +232,9 @@ pub(crate) struct ContainerArgs {
     /// Mount a volume, or bind a directory or file of the host ([name or host path:]container path[:options])
     #[arg(short, long, value_name = "VOLUME")]
     volume: Vec<String>,
+    /// Driver of volumes that are made: local
+    #[arg(long, value_name = "DRIVER")]
+    volume_driver: Option<String>,
     /// Mount the volumes and binds of another container (container[:ro|rw])
     #[arg(long, value_name = "CONTAINER")]
     volumes_from: Vec<String>,
@@ -244,6 +253,7 @@ impl ContainerArgs {
         if image.is_empty() {
             return Err(Error::invalid("the name of the image is empty"));
         }
+        self.check_only_choices()?;
         let interactive = switch!(self.interactive);
         let mut options = Options {
             image: image.clone(),
@@ -305,6 +315,20 @@ impl ContainerArgs {
         }
         self.security(&mut options)?;
         Ok(options)
+    }
+
+    /// What has one value only is taken, for whoever writes it down, and anything else refused.
+    fn check_only_choices(&self) -> Result<()> {
+        for (what, given, only) in [
+            ("isolation", &self.isolation, &["default", ""][..]),
+            ("runtime", &self.runtime, &["tare", ""]),
+            ("volume driver", &self.volume_driver, &["local", ""]),
+        ] {
+            if let Some(given) = given.as_deref().filter(|given| !only.contains(given)) {
+                return Err(Error::invalid(format!("unknown {what} \"{given}\": there is only \"{}\"", only[0])));
+            }
+        }
+        Ok(())
     }
 
     fn env(&self) -> Result<Vec<String>> {

@@ -3,6 +3,8 @@
 use engine::containers::StartError;
 use stdx::Error;
 
+use crate::colour;
+
 /// Wrong usage, and an engine that cannot do what it was told to do for `run`.
 pub(crate) const ENGINE: i32 = 125;
 
@@ -23,6 +25,11 @@ impl Failure {
     /// The command line makes no sense.
     pub(crate) fn usage(message: String) -> Self {
         Self { code: Some(ENGINE), message: Some(message) }
+    }
+
+    /// No failure, but what was asked for instead of a command's work.
+    pub(crate) fn said(message: String) -> Self {
+        Self { code: None, message: Some(message) }
     }
 
     /// Several things were asked for, and of those that failed each has been reported.
@@ -48,7 +55,8 @@ impl Failure {
     /// Prints the sentence and gives the exit code.
     pub(crate) fn report(&self) -> i32 {
         if let Some(message) = &self.message {
-            eprintln!("tare: {}", printable(message));
+            let name = if colour::is_wanted_for_errors() { "\x1b[1;31mtare:\x1b[0m" } else { "tare:" };
+            eprintln!("{name} {}", printable(message));
         }
         self.code.unwrap_or(1)
     }

@@ -6,6 +6,7 @@
 //! (`__interrupted`).
 
 mod build_progress;
+mod colour;
 mod commands;
 mod container_args;
 mod error;
@@ -58,9 +59,14 @@ fn run(args: &[OsString]) -> Result<i32, Failure> {
         _ if called_as(commands::runtime::BINARY) => return commands::runtime::main(args),
         _ => {}
     }
-    let (globals, rest) = Globals::split(args)?;
+    // What is completed may begin with options of its own.
+    let is_completion = args.first().is_some_and(|first| first == commands::COMPLETE);
+    let (globals, rest) = Globals::split(if is_completion { &args[1..] } else { args })?;
     let cgroup_driver = CgroupDriver::choose(globals.cgroup_driver.as_deref().and_then(Path::to_str))?;
     let engine = Engine::new(Dirs::choose(globals.root, globals.run_root)?).with_cgroup_driver(cgroup_driver);
+    if is_completion {
+        return commands::complete(&engine, rest);
+    }
     commands::dispatch(&engine, rest)
 }
 

@@ -91,7 +91,7 @@ fn environment_user_and_directory_can_differ() {
         .prints("kept new 1\n/etc");
     exec(&tare, &["-w", "/usr", "-u", "1234:5678", "box", "sh", "-c", "pwd; id -u; id -g"]).prints("/usr\n1234\n5678");
     exec(&tare, &["-w", "relative", "box", "true"]).fails(1, "not absolute");
-    exec(&tare, &["-u", "nobody_here", "box", "true"]).fails(1, "nobody_here");
+    exec(&tare, &["-u", "nobody_here", "box", "true"]).fails(126, "nobody_here");
 }
 
 #[test]

@@ -95,3 +95,74 @@ fn a_detached_terminal_keeps_its_log() {
     let id = tare.detached(&["-t"], "tty; exec sleep 1000");
     tare.wait_for_log(&id, "/dev/pts/0");
 }
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn a_full_screen_editor_is_at_home() {
+    let tare = Tare::new();
+    tare.detached(&["--name=box"], "exec sleep 1000");
+    for how in [
+        &["exec", "-it", "box", "vi", "/by-exec"][..],
+        &["run", "-it", "--name=edit", "--network=none", "busybox", "vi", "/by-run"],
+    ] {
+        let mut terminal = Terminal::start(&tare.command(how));
+        // It draws its last line where the terminal ends.
+        terminal.expect("\u{1b}[24;1H").send("iwritten in vi\u{1b}").expect("written in vi");
+        terminal.resize(40, 100);
+        until("it draws for the new size", || {
+            terminal.send("\u{c}");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            terminal.screen().contains("\u{1b}[40;1H")
+        });
+        terminal.send(":wq\r");
+        assert_eq!(terminal.exit_code(), 0);
+        assert!(terminal.is_cooked());
+    }
+    tare.tare(["exec", "box", "cat", "/by-exec"]).prints("written in vi");
+    let copy = tare.dir("copy");
+    tare.tare(["cp", "edit:/by-run", copy.to_str().unwrap()]).ok();
+    assert_eq!(std::fs::read_to_string(copy.join("by-run")).unwrap(), "written in vi\n");
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn exec_has_a_terminal_of_its_own() {
+    let tare = Tare::new();
+    tare.tare(["run", "-dit", "--name=box", "--network=none", "busybox", "sh"]).ok();
+    let mut terminal = Terminal::start(&tare.command(["exec", "-it", "box", "sh"]));
+    terminal.send("stty size; echo re''ady\n").expect("24 80").expect("ready");
+    terminal.resize(33, 99);
+    until("the new size arrives", || {
+        terminal.send("stty size\n");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        terminal.screen().contains("33 99")
+    });
+    // Ctrl-C is the command's.
+    terminal.send("sh -c \"echo be''gun; exec sleep 1000\"\n").expect("begun").send("\u{3}");
+    terminal.send("echo st''ill here\n").expect("still here");
+    // The keys that leave it leave it running.
+    terminal.send("trap '' HUP; echo $$ > /shell; echo wri''tten\n").expect("written").send("\u{10}\u{11}");
+    assert_eq!(terminal.exit_code(), 0);
+    assert!(terminal.is_cooked());
+    tare.tare(["exec", "box", "sh", "-c", "kill -0 $(cat /shell)"]).ok();
+    tare.tare(["kill", "box"]).ok();
+}
+
+#[test]
+#[cfg_attr(not(feature = "root"), ignore = "needs root")]
+fn two_terminals_see_the_same_container() {
+    let tare = Tare::new();
+    tare.tare(["run", "-dit", "--name=box", "--network=none", "busybox", "sh"]).ok();
+    let mut one = Terminal::start(&tare.command(["attach", "box"]));
+    let mut two = Terminal::start(&tare.command(["attach", "box"]));
+    for (number, terminal) in [&mut one, &mut two].into_iter().enumerate() {
+        terminal.send(&format!("echo from''-{number}\n"));
+        terminal.expect(&format!("from-{number}"));
+    }
+    one.expect("from-1");
+    two.send("\u{10}\u{11}");
+    assert_eq!(two.exit_code(), 0);
+    one.send("sh -c \"echo be''gun; exec sleep 1000\"\n").expect("begun").send("\u{3}");
+    one.send("exit 4\n");
+    assert_eq!(one.exit_code(), 4);
+}

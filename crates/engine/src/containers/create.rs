@@ -226,10 +226,7 @@ pub(crate) fn check(options: &Options) -> Result<()> {
     check_network(options)?;
     let memory = options.resources.memory.as_ref();
     if let Some(limit) = memory.and_then(|memory| memory.limit).filter(|&limit| limit > 0) {
-        const LEAST: i64 = 6 << 20;
-        if limit < LEAST {
-            return Err(Error::invalid("the least memory limit is 6m"));
-        }
+        check_least_memory(limit)?;
         if memory.and_then(|memory| memory.swap).is_some_and(|swap| (1..limit).contains(&swap)) {
             return Err(Error::invalid("the limit of memory and swap together must be at least the memory limit"));
         }
@@ -237,6 +234,12 @@ pub(crate) fn check(options: &Options) -> Result<()> {
         return Err(Error::invalid("a limit of memory and swap needs a memory limit too"));
     }
     Ok(())
+}
+
+/// With less than Docker's least limit not even a start succeeds. `update` refuses it too.
+pub(crate) fn check_least_memory(limit: i64) -> Result<()> {
+    const LEAST: i64 = 6 << 20;
+    if (1..LEAST).contains(&limit) { Err(Error::invalid("the least memory limit is 6m")) } else { Ok(()) }
 }
 
 /// What belongs to networks makes sense only with one, and a network has a container once.

@@ -3,7 +3,7 @@
 use monitor::State;
 use monitor::client::Connection;
 use monitor::exec::{Config, Filter};
-use monitor::protocol::{Event, Request};
+use monitor::protocol::{Event, Failed, Request};
 use monitor::state::Process as Init;
 use oci::runtime_spec::{Process, Spec};
 use runtime::bundle::Bundle;
@@ -48,7 +48,8 @@ pub fn exec(
     connection.send(&Request::Start)?;
     match connection.receive()? {
         Some(Event::Started) => Ok(connection),
-        Some(Event::Failed(failed)) => Err(failed.into()),
+        // Of a container that runs nothing is wrong but what was asked for: Docker's code for that.
+        Some(Event::Failed(failed)) => Err(Failed { exit_code: failed.exit_code.max(126), ..failed }.into()),
         _ => Err(Error::new(Kind::Internal, "the process's monitor ended before the process was started").into()),
     }
 }

@@ -5,7 +5,7 @@ use oci::runtime_spec::{BlockIo, Cpu, Memory, Resources};
 use stdx::{Context, Error, Result};
 
 use crate::containers::record::Record;
-use crate::containers::{Container, spec};
+use crate::containers::{Container, create, spec};
 use crate::{Engine, events};
 
 /// What to change; what is absent stays.
@@ -61,6 +61,7 @@ fn decide(record: &Record, changes: &Changes) -> Result<Changes> {
         return Err(Error::conflict("conflicting options: the container has a CPU period or quota, so no --cpus"));
     }
     if let Some(memory) = &mut changes.resources.memory {
+        create::check_least_memory(memory.limit.unwrap_or_default())?;
         let old = options.resources.memory.clone().unwrap_or_default();
         let doubled = old.limit.is_some() && old.swap == old.limit.and_then(|limit| limit.checked_mul(2));
         // Swap that followed the memory limit, or had none to follow, goes on following it.
