@@ -1,7 +1,7 @@
 //! The user's terminal: its size, raw mode, and the keys that leave a container.
 
 use rustix::stdio::stdin;
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use stdx::{Context, Error, Result};
 
 /// Whether standard input is a terminal.
@@ -25,10 +25,20 @@ pub(crate) struct Raw {
 impl Raw {
     /// Every key goes to the container as it is typed.
     pub(crate) fn enter() -> Result<Self> {
+        Self::enter_with(OutputModes::empty())
+    }
+
+    /// The same, for a container whose terminal leaves newlines to this one.
+    pub(crate) fn enter_but_output() -> Result<Self> {
+        Self::enter_with(OutputModes::OPOST)
+    }
+
+    fn enter_with(output: OutputModes) -> Result<Self> {
         let what = || "cannot set the terminal to raw mode".to_owned();
         let before = tcgetattr(stdin()).context(what)?;
         let mut raw = before.clone();
         raw.make_raw();
+        raw.output_modes |= before.output_modes & output;
         tcsetattr(stdin(), OptionalActions::Now, &raw).context(what)?;
         Ok(Self { before })
     }

@@ -139,11 +139,14 @@ fn execute(config: &Config, hub: &mut Hub) -> std::result::Result<Executed, Fail
         filter: filter.as_ref(),
         agent: None,
         memory_policy: config.memory_policy.as_ref(),
+        // The engine asks for none.
+        personality: None,
         cgroup: cgroup.as_ref(),
         subgroups: Subgroups::default(),
         stdio,
         preserve_fds: 0,
         keyring: Some(runtime::keyring::name(&config.id)),
+        trace: &|_| {},
     })?;
     hub.connect(ends.join(executed.terminal.as_ref())?, true, None);
     Ok(executed)

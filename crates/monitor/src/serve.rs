@@ -187,6 +187,7 @@ fn prepare(dir: &Path, config: Config, hub: &mut Hub) -> std::result::Result<(Mo
         start_socket: None,
         preserve_fds: 0,
         keyring: Some(runtime::keyring::name(&config.id)),
+        trace: &|_| {},
         no_pivot: false,
         state: None,
     })?;

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use runtime::Stdio;
+use runtime::{Stdio, Terminal};
 use stdx::{Context, Error, Result};
 
 use crate::log::Stream;
@@ -49,7 +49,7 @@ impl Ends {
 /// Makes the streams: what the program is given, and what is kept.
 pub(crate) fn make(wanted: &Wanted) -> Result<(Stdio, Ends)> {
     if wanted.terminal {
-        let stdio = Stdio::Terminal { rows: wanted.rows, columns: wanted.columns };
+        let stdio = Stdio::Terminal(Terminal { rows: wanted.rows, columns: wanted.columns, plain_newlines: false });
         return Ok((stdio, Ends { stdin: None, outputs: Vec::new() }));
     }
     let what = || "cannot make the program's streams".to_owned();

@@ -97,13 +97,14 @@ pub struct Entrance {
     /// The `tasks` file of every v1 group, opened by the creator, whose rights count.
     tasks: Vec<File>,
     /// Keeps the group from being removed while nobody is inside, for as long as this lives.
-    #[expect(dead_code, reason = "held for what its end does")]
     holder: Option<systemd::Holder>,
 }
 
 impl Entrance {
-    /// In the new process, which is single-threaded: enters the v1 groups.
-    pub fn enter(&self) -> Result<()> {
+    /// In the new process, which is single-threaded: enters the v1 groups, and closes what it has no use for any more.
+    pub fn enter(self) -> Result<()> {
+        // Its end is that of a process, which is the creator's to wait for.
+        std::mem::forget(self.holder);
         self.tasks
             .iter()
             .try_for_each(|mut file| file.write_all(b"0"))
@@ -122,6 +123,11 @@ pub struct View {
     pub option: String,
     /// The container's directory in it on the host.
     pub dir: PathBuf,
+}
+
+/// Whether this machine has the version 2 tree alone.
+pub fn is_unified() -> bool {
+    Layout::read().is_ok_and(|layout| layout.v1.is_empty() && layout.v2.is_some())
 }
 
 /// Whether `path` is one that [`at`] takes, on a machine that has what it needs.

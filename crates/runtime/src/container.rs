@@ -117,6 +117,13 @@ impl Container {
         atomic_write(&self.dir.join(STATE_FILE), &bytes, Durability::Scratch)
     }
 
+    /// The user id of whoever has created it.
+    pub fn owner(&self) -> Result<u32> {
+        use std::os::unix::fs::MetadataExt;
+        let dir = fs::metadata(&self.dir).context(|| format!("cannot look at {:?}", self.dir))?;
+        Ok(dir.uid())
+    }
+
     /// Its control groups.
     pub fn cgroup(&self) -> Result<Box<dyn Cgroup>> {
         cgroup::at(&self.cgroup)
@@ -268,7 +275,7 @@ impl Container {
             class.remove()?;
         }
         let hooks = self.config.hooks.iter().flat_map(|hooks| &hooks.poststop).cloned().collect::<Vec<_>>();
-        let warnings = hooks::run_all(&hooks, &self.state()).iter().map(ToString::to_string).collect();
+        let warnings = hooks::run_all("poststop", &hooks, &self.state()).iter().map(ToString::to_string).collect();
         fs::remove_dir_all(&self.dir).context(|| format!("cannot remove {:?}", self.dir))?;
         Ok(warnings)
     }
@@ -292,7 +299,7 @@ impl Container {
     /// Runs the hooks that follow a start. If one fails, the container is stopped (runtime.md, "Lifecycle", 9).
     pub fn run_poststart_hooks(&self) -> Result<()> {
         let Some(hooks) = &self.config.hooks else { return Ok(()) };
-        hooks::run(&hooks.poststart, &self.state()).inspect_err(|_| {
+        hooks::run("poststart", &hooks.poststart, &self.state(), None).inspect_err(|_| {
             // The error that led here is the one to report.
             let _ = self.kill_and_wait();
         })

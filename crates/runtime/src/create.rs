@@ -33,7 +33,7 @@ use crate::listener::Filtered;
 use crate::mounts::Planned;
 use crate::namespaces;
 use crate::sync::{Channel, Failure, FailureKind, FromInit, ToInit};
-use crate::{devices, hooks, init, labels, mounts, net_devices, rootfs, seccomp, sysctl, userns};
+use crate::{Trace, devices, hooks, init, labels, mounts, net_devices, rootfs, seccomp, sysctl, userns};
 
 /// What to create.
 pub struct Config<'a> {
@@ -66,6 +66,8 @@ pub struct Config<'a> {
     pub no_pivot: bool,
     /// What the configuration's hooks are told, but for the pid. `None`: it has none.
     pub state: Option<State>,
+    /// Is told what is being done.
+    pub trace: Trace<'a>,
 }
 
 /// Where the program reads and writes.
@@ -73,8 +75,18 @@ pub struct Config<'a> {
 pub enum Stdio {
     /// These three descriptors.
     Files([OwnedFd; 3]),
-    /// A new terminal of the container, of this many rows and columns (0: unknown).
-    Terminal { rows: u16, columns: u16 },
+    /// A new terminal of the container.
+    Terminal(Terminal),
+}
+
+/// How a new terminal is to be.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terminal {
+    /// 0: unknown.
+    pub rows: u16,
+    pub columns: u16,
+    /// A newline is handed on as it was written, without a carriage return before it: whoever shows it adds what that needs.
+    pub plain_newlines: bool,
 }
 
 /// A container whose init waits to be started.
@@ -129,6 +141,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) mounts: Vec<Planned>,
     pub(crate) devices: Vec<Device>,
     pub(crate) readonly: bool,
+    /// `/dev` becomes read-only once everything in it is made.
+    pub(crate) readonly_dev: bool,
     pub(crate) filter: Option<seccomp::Program>,
 }
 
@@ -143,16 +157,24 @@ impl<'a> Plan<'a> {
         self.config.state.is_some() && hooks.is_some_and(any)
     }
 
-    /// Runs some of the configuration's hooks, telling them init's pid.
-    pub(crate) fn run_hooks(&self, which: impl Fn(&Hooks) -> Vec<Hook>, pid: i32) -> Result<()> {
+    /// Runs the configuration's hooks of one kind, telling them init's pid.
+    pub(crate) fn run_hooks(&self, kind: &str, which: impl Fn(&Hooks) -> &[Hook], pid: i32) -> Result<()> {
         match (&self.config.spec.hooks, &self.config.state) {
-            (Some(hooks), Some(state)) => hooks::run(&which(hooks), &State { pid: Some(pid), ..state.clone() }),
+            (Some(hooks), Some(state)) => {
+                hooks::run(kind, which(hooks), &State { pid: Some(pid), ..state.clone() }, None)
+            }
             _ => Ok(()),
         }
     }
 
-    /// The last steps.
-    pub(crate) fn launch(&'a self) -> Launch<'a> {
+    /// The hooks that the program's own process runs, last of all.
+    fn start_hooks(&self) -> &[Hook] {
+        self.config.spec.hooks.as_ref().map_or(&[], |hooks| &hooks.start_container)
+    }
+
+    /// The last steps; `pid` is init's on the host.
+    pub(crate) fn launch(&'a self, pid: i32) -> Launch<'a> {
+        let state = self.config.state.clone().map(|state| State { pid: Some(pid), ..state });
         Launch {
             process: self.process,
             user: self.config.user,
@@ -160,6 +182,9 @@ impl<'a> Plan<'a> {
             stdio: &self.config.stdio,
             filter: self.filter.as_ref(),
             memory_policy: self.linux.memory_policy.as_ref(),
+            personality: self.linux.personality.as_ref(),
+            start_hooks: state.filter(|_| !self.start_hooks().is_empty()).map(|state| (self.start_hooks(), state)),
+            trace: self.config.trace,
             die_with_creator: self.config.die_with_creator,
             preserve_fds: self.config.preserve_fds,
         }
@@ -179,6 +204,7 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
     }
     // 2. make the control groups and set the limits
     let mut undo = Undo { cgroup: Some(config.cgroup), pidfd: None };
+    (config.trace)("making the control groups");
     let mut warnings = config.cgroup.create(&resources)?;
     // 3. enter the namespaces that only a child can be in
     plan.namespaces.enter_before_clone()?;
@@ -187,18 +213,21 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
     let entrance = config.cgroup.entrance(&Subgroups::default())?;
     let into = entrance.clone_into.as_ref().map(AsFd::as_fd);
     let (joined_user, new) = (plan.namespaces.joined_user(), plan.namespaces.clone);
+    // Three lines are in runc's words, since people look for them.
+    (config.trace)(&format!("nsexec container setup: init in new namespaces {new:#x}"));
     let cloned = clone3(if joined_user.is_some() { 0 } else { new }, into);
     let cloned = cloned.context(|| "cannot make the container's namespaces".into())?;
     let (mut pid, pidfd) = match cloned {
         Cloned::Child => {
             drop(channel);
-            init::run(&plan, &entrance, init_channel)
+            init::run(&plan, entrance, init_channel)
         }
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(init_channel);
     let pidfd = undo.pidfd.insert(pidfd);
     drop(entrance);
+    plan.namespaces.leave_joined_time()?;
     if joined_user.is_some() {
         pid = take_over(&channel, pidfd)?;
     }
@@ -215,7 +244,8 @@ pub fn create(config: &Config<'_>) -> std::result::Result<Created, CreateError> 
             Some(FromInit::Warning(warning)) => warnings.push(warning),
             Some(FromInit::Terminal(master)) => terminal = Some(master),
             Some(FromInit::Mounted) => {
-                plan.run_hooks(|hooks| [&hooks.prestart[..], &hooks.create_runtime].concat(), pid)?;
+                plan.run_hooks("prestart", |hooks| &hooks.prestart, pid)?;
+                plan.run_hooks("createRuntime", |hooks| &hooks.create_runtime, pid)?;
                 channel.send_to_init(&ToInit::Hooked(pid))?;
             }
             Some(FromInit::Ready) => break,
@@ -334,6 +364,8 @@ fn decide<'a>(config: &'a Config<'a>) -> Result<Plan<'a>> {
     check_names(config.spec, &namespaces)?;
     let mut mounts: Vec<Planned> =
         config.spec.mounts.iter().map(|mount| mounts::plan(mount, config.bundle, linux)).collect::<Result<_>>()?;
+    mounts::find_inside(&mut mounts, config.root);
+    let readonly_dev = mounts::defer_readonly(&mut mounts, Path::new("/dev"));
     let own_dev =
         !mounts.iter().any(|m| m.target == Path::new("/dev") && matches!(m.source, mounts::Source::Host { .. }));
     let mut devices = if own_dev { devices::plan(linux) } else { linux.devices.clone() };
@@ -354,7 +386,7 @@ fn decide<'a>(config: &'a Config<'a>) -> Result<Plan<'a>> {
         return Err(Error::unsupported("seccomp action \"SCMP_ACT_NOTIFY\" is known to \"tare runtime\" only"));
     }
     let readonly = config.spec.root.as_ref().is_some_and(|root| root.readonly);
-    Ok(Plan { config, process, linux, namespaces, mounts, devices, readonly, filter })
+    Ok(Plan { config, process, linux, namespaces, mounts, devices, readonly, readonly_dev, filter })
 }
 
 /// A name is set in the UTS namespace that init is in.

@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
-use oci::runtime_spec::{MemoryPolicy, Process, Seccomp, State};
+use oci::runtime_spec::{MemoryPolicy, Personality, Process, Seccomp, State};
 use rustix::fs::{Mode, OFlags};
 use stdx::{Context, Error, Kind, Result};
 use sys::clone::{Cloned, clone3};
@@ -21,11 +21,11 @@ use sys::pty::Pty;
 
 use crate::cgroup::{Cgroup, Entrance, Subgroups};
 use crate::create::{CreateError, Stdio, Undo};
-use crate::launch::Launch;
+use crate::launch::{self, Launch};
 use crate::listener::Filtered;
 use crate::seccomp::Program;
 use crate::sync::{Channel, FromInit, ToInit};
-use crate::{keyring, labels, scheduling};
+use crate::{Trace, keyring, labels, scheduling};
 
 /// What to execute, and where.
 pub struct Config<'a> {
@@ -44,6 +44,8 @@ pub struct Config<'a> {
     pub agent: Option<(&'a Seccomp, State)>,
     /// The container's.
     pub memory_policy: Option<&'a MemoryPolicy>,
+    /// The container's.
+    pub personality: Option<&'a Personality>,
     pub cgroup: &'a dyn Cgroup,
     /// Where below them it goes.
     pub subgroups: Subgroups,
@@ -52,6 +54,8 @@ pub struct Config<'a> {
     pub preserve_fds: u32,
     /// The session keyring it joins, the container's own. `None`: it keeps the caller's.
     pub keyring: Option<String>,
+    /// Is told what is being done.
+    pub trace: Trace<'a>,
 }
 
 /// A process that runs in a container.
@@ -95,12 +99,16 @@ pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
         stdio: &config.stdio,
         filter: config.filter,
         memory_policy: config.memory_policy,
+        personality: config.personality,
+        start_hooks: None,
+        trace: config.trace,
         die_with_creator: false,
         preserve_fds: config.preserve_fds,
     };
     let affinity = config.process.exec_cpu_affinity.clone().unwrap_or_default();
     // Ours is the new process's until it is in its control groups.
     scheduling::set_affinity(&affinity.initial)?;
+    (config.trace)(&format!("nsexec container setup: affinity: {}", scheduling::affinity()));
     // 2. pid and time
     let (for_child, by_child): (Vec<_>, Vec<_>) =
         namespaces.into_iter().partition(|(_, kind)| matches!(*kind, flag::PID | flag::TIME));
@@ -112,7 +120,7 @@ pub fn exec(config: &Config<'_>) -> std::result::Result<Executed, CreateError> {
     let (pid, pidfd) = match clone3(0, into).context(|| "cannot make a process in the container".into())? {
         Cloned::Child => {
             drop(channel);
-            run(&launch, &entrance, &by_child, config.keyring.as_deref(), &child_channel)
+            run(&launch, entrance, &by_child, config.keyring.as_deref(), &child_channel)
         }
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
@@ -175,16 +183,19 @@ fn enter(namespaces: &[(OwnedFd, u64)]) -> Result<()> {
 
 fn run(
     launch: &Launch<'_>,
-    entrance: &Entrance,
+    entrance: Entrance,
     namespaces: &[(OwnedFd, u64)],
     keyring_name: Option<&str>,
     channel: &Channel,
 ) -> ! {
-    let steps = || -> std::result::Result<Infallible, crate::sync::Failure> {
+    let steps = |entrance: Entrance| -> std::result::Result<Infallible, crate::sync::Failure> {
         // 4. control groups, namespaces, session
         entrance.enter()?;
-        let affinity = launch.process.exec_cpu_affinity.as_ref();
-        scheduling::set_affinity(affinity.map_or("", |affinity| &affinity.final_))?;
+        (launch.trace)("child process in init()");
+        match &launch.process.exec_cpu_affinity {
+            Some(affinity) => scheduling::set_affinity(&affinity.final_)?,
+            None => scheduling::reset_affinity(),
+        }
         enter(namespaces)?;
         if namespaces.iter().any(|(_, kind)| *kind == flag::USER) {
             sys::process::set_gid(0)
@@ -196,27 +207,25 @@ fn run(
         // 5. streams, user and program
         launch.set_streams(open_terminal(launch.stdio)?, channel)?;
         let found = launch.find()?;
+        (launch.trace)("init: closing the pipe to signal completion");
         channel.send_from_init(&FromInit::Ready)?;
         // 6. the program
+        (launch.trace)("setns_init: about to exec");
         match channel.receive_to_init()? {
             Some(ToInit::Exec) => launch.become_program(&found, channel),
             _ => Err(Error::new(Kind::Internal, "whoever executes this process is gone").into()),
         }
     };
-    let Err(failure) = steps();
+    let Err(failure) = steps(entrance);
     // If they are gone nobody is left to be told.
     let _ = channel.send_from_init(&FromInit::Failed(failure));
     sys::process::exit_now(1)
 }
 
 fn open_terminal(stdio: &Stdio) -> Result<Option<Pty>> {
-    let Stdio::Terminal { rows, columns } = *stdio else { return Ok(None) };
+    let Stdio::Terminal(terminal) = *stdio else { return Ok(None) };
     let what = || "cannot make a terminal".to_owned();
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let devpts = rustix::fs::open("/dev/pts", flags, Mode::empty()).context(what)?;
-    let pty = Pty::open(devpts, "ptmx").context(what)?;
-    if rows > 0 && columns > 0 {
-        sys::pty::resize(&pty.master, rows, columns).context(what)?;
-    }
-    Ok(Some(pty))
+    launch::open_terminal(devpts, terminal).map(Some).context(what)
 }

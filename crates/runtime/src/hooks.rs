@@ -2,7 +2,7 @@
 //! standard input.
 
 use std::io::Write;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,27 +11,28 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use stdx::{Context, Error, Kind, Result};
 
-/// Runs `hooks` one after the other; the first that fails ends it.
-pub(crate) fn run(hooks: &[Hook], state: &State) -> Result<()> {
-    hooks.iter().try_for_each(|hook| run_named(hook, state))
+/// Runs `hooks`, of one kind, one after the other; the first that fails ends it. `env` is for those that name none.
+pub(crate) fn run(kind: &str, hooks: &[Hook], state: &State, env: Option<&[String]>) -> Result<()> {
+    hooks.iter().enumerate().try_for_each(|(number, hook)| run_named((kind, number), hook, state, env))
 }
 
 /// Runs every one of `hooks`, whatever becomes of the others; gives what went wrong.
-pub(crate) fn run_all(hooks: &[Hook], state: &State) -> Vec<Error> {
-    hooks.iter().filter_map(|hook| run_named(hook, state).err()).collect()
+pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &State) -> Vec<Error> {
+    let run = |(number, hook)| run_named((kind, number), hook, state, None).err();
+    hooks.iter().enumerate().filter_map(run).collect()
 }
 
-fn run_named(hook: &Hook, state: &State) -> Result<()> {
+fn run_named((kind, number): (&str, usize), hook: &Hook, state: &State, env: Option<&[String]>) -> Result<()> {
     let state = serde_json::to_vec(state).context(|| "cannot write the container's state".into())?;
-    run_one(hook, &state).context(|| format!("hook \"{}\" failed", hook.path))
+    run_one(hook, &state, env).context(|| format!("error running {kind} hook #{number}: hook \"{}\" failed", hook.path))
 }
 
-fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
+fn run_one(hook: &Hook, state: &[u8], env: Option<&[String]>) -> Result<()> {
     let mut command = Command::new(&hook.path);
     if let Some((name, args)) = hook.args.split_first() {
         command.arg0(name).args(args);
     }
-    if let Some(env) = &hook.env {
+    if let Some(env) = hook.env.as_deref().or(env) {
         command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));
     }
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
@@ -56,5 +57,9 @@ fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error::new(Kind::Internal, format!("{}: {}", output.status, said.trim())))
+    let how = match output.status.signal() {
+        Some(sys::signal::SYS) => "bad system call".to_owned(),
+        _ => output.status.to_string(),
+    };
+    Err(Error::new(Kind::Internal, format!("{how}: {}", said.trim())))
 }

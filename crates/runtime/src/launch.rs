@@ -5,17 +5,17 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use oci::runtime_spec::{MemoryPolicy, Process};
+use oci::runtime_spec::{Hook, MemoryPolicy, Personality, Process, State};
 use rustix::fs::{Mode, OFlags};
 use stdx::{Context, Error, Kind, Result};
 use sys::pty::Pty;
 use sys::root::Root;
 
-use crate::create::Stdio;
+use crate::create::{Stdio, Terminal};
 use crate::seccomp::Program;
 use crate::sync::{Channel, Failure, FromInit, ToInit};
 use crate::users::{self, Identity};
-use crate::{labels, process, scheduling};
+use crate::{Trace, hooks, labels, process, scheduling};
 
 /// A program to become, and how.
 pub(crate) struct Launch<'a> {
@@ -26,9 +26,25 @@ pub(crate) struct Launch<'a> {
     pub(crate) stdio: &'a Stdio,
     pub(crate) filter: Option<&'a Program>,
     pub(crate) memory_policy: Option<&'a MemoryPolicy>,
+    pub(crate) personality: Option<&'a Personality>,
+    /// What the process runs before it becomes the program, and the state it tells.
+    pub(crate) start_hooks: Option<(&'a [Hook], State)>,
+    pub(crate) trace: Trace<'a>,
     pub(crate) die_with_creator: bool,
     /// Descriptors after the first three that the program inherits.
     pub(crate) preserve_fds: u32,
+}
+
+/// A terminal of the devpts instance in directory `devpts`.
+pub(crate) fn open_terminal(devpts: OwnedFd, terminal: Terminal) -> sys::Result<Pty> {
+    let pty = Pty::open(devpts, "ptmx")?;
+    if terminal.rows > 0 && terminal.columns > 0 {
+        sys::pty::resize(&pty.master, terminal.rows, terminal.columns)?;
+    }
+    if terminal.plain_newlines {
+        sys::pty::keep_newlines(&pty.master)?;
+    }
+    Ok(pty)
 }
 
 /// A program that was found, and what it runs as.
@@ -48,14 +64,14 @@ impl Launch<'_> {
                     sys::fds::inherit_as(file.as_fd(), target as i32).context(what)?;
                 }
             }
-            (Stdio::Terminal { .. }, Some(pty)) => {
+            (Stdio::Terminal(_), Some(pty)) => {
                 sys::pty::set_controlling(&pty.slave).context(|| "cannot take the terminal".into())?;
                 for target in 0..3 {
                     sys::fds::inherit_as(pty.slave.as_fd(), target).context(what)?;
                 }
                 channel.send_from_init(&FromInit::Terminal(pty.master))?;
             }
-            (Stdio::Terminal { .. }, None) => return Err(Error::new(Kind::Internal, "no terminal was made")),
+            (Stdio::Terminal(_), None) => return Err(Error::new(Kind::Internal, "no terminal was made")),
         }
         let mut warn = |warning: String| {
             // If the creator is gone nobody is left to be told.
@@ -63,6 +79,7 @@ impl Launch<'_> {
         };
         process::set_rlimits(&self.process.rlimits, &mut warn)?;
         scheduling::set_memory_policy(self.memory_policy)?;
+        scheduling::set_personality(self.personality)?;
         scheduling::apply(self.process)
     }
 
@@ -72,10 +89,7 @@ impl Launch<'_> {
         let root = Root::new(root.context(|| "cannot open the root".into())?);
         let identity = self.find_user(&root)?;
         self.own_streams(&identity);
-        let mut env = process::environment(&self.process.env);
-        if !env.iter().any(|entry| entry.starts_with("HOME=")) {
-            env.push(format!("HOME={}", identity.home));
-        }
+        let env = process::environment(&self.process.env, &identity.home);
         self.enter_cwd()?;
         // A container may be created without a command: it is its start that fails.
         let path = self.process.args.first().map(|name| process::find_program(name, &env)).transpose()?;
@@ -102,7 +116,7 @@ impl Launch<'_> {
             let _ = rustix::fs::fchown(file, Some(rustix::fs::Uid::from_raw(identity.uid)), None);
         };
         match self.stdio {
-            Stdio::Terminal { .. } => give(rustix::stdio::stdin()),
+            Stdio::Terminal(_) => give(rustix::stdio::stdin()),
             Stdio::Files(files) => {
                 let is_pipe = |file: &&OwnedFd| sys::root::file_type(file).is_ok_and(|kind| kind.is_fifo());
                 files.iter().filter(is_pipe).for_each(|file| give(file.as_fd()));
@@ -131,6 +145,9 @@ impl Launch<'_> {
         if process.no_new_privileges {
             rustix::thread::set_no_new_privs(true).context(|| "cannot give up new privileges".into())?;
         }
+        // What a filter need not allow.
+        sys::signal::reset();
+        sys::fds::close_on_exec_from(3 + self.preserve_fds as i32).context(|| "cannot close the descriptors".into())?;
         // Loading needs no_new_privs or CAP_SYS_ADMIN: as late as that allows.
         if !process.no_new_privileges {
             self.load_filter(channel)?;
@@ -150,11 +167,16 @@ impl Launch<'_> {
         if process.no_new_privileges {
             self.load_filter(channel)?;
         }
+        if let Some((hooks, state)) = &self.start_hooks {
+            // They are the image's: nothing may be theirs that is not the program's.
+            hooks::run("startContainer", hooks, state, Some(&found.env))?;
+        }
         process::execute(&found.path, process, &found.env)
     }
 
     fn load_filter(&self, channel: &Channel) -> Result<()> {
         let Some(filter) = self.filter else { return Ok(()) };
+        (self.trace)(&format!("seccomp filter flags: {}", filter.flags()));
         let listener = sys::seccomp::load(&filter.code(), filter.flags());
         let Some(listener) = listener.context(|| "cannot load the seccomp filter".into())? else { return Ok(()) };
         channel.send_from_init(&FromInit::Listener(listener.as_raw_fd()))?;

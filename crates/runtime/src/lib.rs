@@ -33,5 +33,8 @@ mod sync;
 mod sysctl;
 pub mod users;
 
-pub use create::{Config, Created, Stdio, create};
+/// Who is told step by step what is being done, on both sides of a clone.
+pub type Trace<'a> = &'a dyn Fn(&str);
+
+pub use create::{Config, Created, Stdio, Terminal, create};
 pub use mount_options::mount_options;

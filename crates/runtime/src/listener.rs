@@ -5,7 +5,7 @@
 //! the filter may report, and nobody listens yet. So it says its number with a plain `write`, which may not be reported,
 //! and whoever starts it takes a copy, sends that to the agent, and lets the process go on.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use oci::runtime_spec::{ContainerProcessState, SECCOMP_FD_NAME, Seccomp, State, VERSION};
@@ -36,13 +36,16 @@ impl Filtered<'_> {
             state: self.state.clone(),
         };
         let message = serde_json::to_vec(&message).context(|| "cannot write the container's state".into())?;
-        send(Path::new(&seccomp.listener_path), &message, listener.as_fd())
-            .context(|| format!("cannot send the seccomp listener to \"{}\"", seccomp.listener_path))
+        let path = &seccomp.listener_path;
+        let agent =
+            connect_to(Path::new(path)).context(|| format!("failed to connect with seccomp agent \"{path}\""))?;
+        sys::socket::send_all(&agent, &message, &[listener.as_fd()])
+            .context(|| format!("cannot send the seccomp listener to \"{path}\""))
     }
 }
 
-fn send(path: &Path, message: &[u8], listener: BorrowedFd<'_>) -> sys::Result<()> {
+fn connect_to(path: &Path) -> sys::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     connect(&socket, &SocketAddrUnix::new(path)?)?;
-    sys::socket::send_all(&socket, message, &[listener])
+    Ok(socket)
 }

@@ -39,6 +39,8 @@ pub(crate) enum Source {
     New { fs_type: String, options: Vec<(String, Option<String>)> },
     /// A tree of the host, opened by the creator.
     Host { path: PathBuf, recursive: bool, idmap: Option<Idmap> },
+    /// A tree of the container, with what has been mounted in it before.
+    Inside { path: PathBuf, recursive: bool },
     /// The mount that is there already, which only changes.
     Present,
     /// The control groups as the container sees them.
@@ -120,6 +122,30 @@ fn idmap(mount: &SpecMount, options: &Options, linux: &Linux) -> Result<Option<I
     }
 }
 
+/// What lies below the root's own directory is the container's: its mounts so far are to be seen in it, and no link of the
+/// image may lead out.
+pub(crate) fn find_inside(plan: &mut [Planned], root: &mount::Mount) {
+    let mount::Mount::Bind(root) = root else { return };
+    for planned in plan {
+        // Some name a place in the container by its path on the host.
+        if let Ok(target) = planned.target.strip_prefix(root) {
+            planned.target = Path::new("/").join(target);
+        }
+        let Source::Host { path, recursive, idmap: None } = &planned.source else { continue };
+        let Ok(inside) = path.strip_prefix(root) else { continue };
+        planned.source = Source::Inside { path: inside.to_owned(), recursive: *recursive };
+    }
+}
+
+/// Takes the read-only attribute from a new filesystem on `target`, if it has it: something is to be made in there first.
+pub(crate) fn defer_readonly(plan: &mut [Planned], target: &Path) -> bool {
+    let on = |planned: &&mut Planned| planned.target == target && matches!(planned.source, Source::New { .. });
+    let Some(planned) = plan.iter_mut().rfind(on) else { return false };
+    let readonly = planned.attributes.set & attribute::RDONLY != 0;
+    planned.attributes.set &= !attribute::RDONLY;
+    readonly
+}
+
 /// Step 6: opens the host trees of a plan, in its order. `user_namespace` is the container's, for idmapped mounts.
 pub(crate) fn open_host_trees(plan: &[Planned], user_namespace: Option<&OwnedFd>) -> Result<Vec<OwnedFd>> {
     let mut trees = Vec::new();
@@ -196,7 +222,11 @@ impl Mounter<'_> {
         let what = || format!("cannot mount on {:?}", planned.target);
         match &planned.source {
             Source::New { fs_type, options } => {
-                let tree = new_filesystem(fs_type, options, planned.attributes.set).map_err(|(errno, log)| {
+                let mut options = options.clone();
+                if fs_type == "tmpfs" && !options.iter().any(|(key, _)| key == "mode") {
+                    options.extend(self.mode_of(&planned.target));
+                }
+                let tree = new_filesystem(fs_type, &options, planned.attributes.set).map_err(|(errno, log)| {
                     errno_and_log(errno, log, || format!("cannot mount {fs_type} on {:?}", planned.target))
                 })?;
                 if matches!(fs_type.as_str(), "proc" | "sysfs") {
@@ -208,10 +238,8 @@ impl Mounter<'_> {
                 }
                 self.finish(&tree, &target, planned)
             }
-            Source::Host { .. } => {
-                let Some(tree) = self.trees.pop_front() else {
-                    return Err(Error::new(Kind::Internal, format!("{}: its source did not arrive", what())));
-                };
+            Source::Host { .. } | Source::Inside { .. } => {
+                let tree = self.tree(planned)?;
                 let target = self.target_like(&tree, &planned.target).context(what)?;
                 if planned.attributes.propagation | planned.recursive.propagation == 0 {
                     // A copy of a shared mount is its peer: what is mounted on it inside would be seen outside.
@@ -237,6 +265,24 @@ impl Mounter<'_> {
         }
     }
 
+    /// The mode of what is there, which a tmpfs over it keeps.
+    fn mode_of(&self, target: &Path) -> Option<(String, Option<String>)> {
+        let there = self.root.open(target, OFlags::PATH | OFlags::DIRECTORY).and_then(rustix::fs::fstat).ok()?;
+        Some(("mode".into(), Some(format!("{:o}", there.st_mode & 0o7777))))
+    }
+
+    /// The source of a bind mount.
+    fn tree(&mut self, planned: &Planned) -> Result<OwnedFd> {
+        let what = || format!("cannot mount on {:?}", planned.target);
+        let Source::Inside { path, recursive } = &planned.source else {
+            let arrived = self.trees.pop_front();
+            return arrived.ok_or_else(|| Error::new(Kind::Internal, format!("{}: its source did not arrive", what())));
+        };
+        let source = self.root.open(path, OFlags::PATH);
+        let tree = source.and_then(|source| mount::clone_tree(&source, Path::new(""), *recursive));
+        tree.context(|| format!("cannot mount the container's {path:?} on {:?}", planned.target))
+    }
+
     fn finish(&self, tree: &OwnedFd, target: &OwnedFd, planned: &Planned) -> Result<()> {
         let what = || format!("cannot mount on {:?}", planned.target);
         if planned.recursive.set | planned.recursive.clear != 0 {
@@ -258,9 +304,13 @@ impl Mounter<'_> {
     fn refuse_link(&self, planned: &Planned) -> Result<()> {
         let target = self.root.open(&planned.target, OFlags::PATH | OFlags::NOFOLLOW);
         match target.map(|target| sys::root::file_type(&target).is_ok_and(|kind| kind.is_symlink())) {
-            Ok(true) => {
-                Err(Error::new(Kind::Denied, format!("cannot mount on {:?}: it is a symbolic link", planned.target)))
-            }
+            Ok(true) => Err(Error::new(
+                Kind::Denied,
+                format!(
+                    "cannot mount on {:?}: it is a symbolic link, and must be mounted on ordinary directory",
+                    planned.target
+                ),
+            )),
             _ => Ok(()),
         }
     }

@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     /// The creator makes a time namespace for its child.
     new_time: bool,
     offsets: TimeOffsets,
+    /// The creator's own time namespace, if it joins another.
+    own_time: Option<OwnedFd>,
     /// Entered before init is cloned.
     user: Option<OwnedFd>,
     /// Entered by the creator before it clones.
@@ -68,6 +70,10 @@ impl Plan {
                 continue;
             };
             let file = File::open(path).context(|| format!("cannot open namespace {path:?}"))?;
+            if wanted.typ == NamespaceType::Time {
+                let own = File::open("/proc/self/ns/time").context(|| "cannot open the own time namespace".into())?;
+                plan.own_time = Some(own.into());
+            }
             let joins = match wanted.typ {
                 NamespaceType::User => {
                     plan.user = Some(file.into());
@@ -137,6 +143,15 @@ impl Plan {
         Ok(())
     }
 
+    /// After the clone, in the creator: a joined time namespace is its own too, unlike a new one, and shifts what it reads of
+    /// processes.
+    pub(crate) fn leave_joined_time(&self) -> Result<()> {
+        match &self.own_time {
+            Some(own) => enter(own, NamespaceType::Time),
+            None => Ok(()),
+        }
+    }
+
     fn write_offsets(&self) -> Result<()> {
         let clocks = [("boottime", self.offsets.boottime), ("monotonic", self.offsets.monotonic)];
         let line = |(clock, offset): (&str, Option<TimeOffset>)| {
@@ -153,9 +168,11 @@ impl Plan {
 
     /// Step 7, in init.
     pub(crate) fn enter_in_init(&self) -> Result<()> {
-        for (fd, kind) in &self.init_joins {
-            enter(fd, *kind)?;
-        }
+        self.init_joins.iter().try_for_each(|(fd, kind)| enter(fd, *kind))
+    }
+
+    /// Step 7, in init, once it is where its new cgroup namespace is to begin.
+    pub(crate) fn make_in_init(&self) -> Result<()> {
         if self.new_cgroup {
             namespace::unshare(flag::CGROUP).context(|| "cannot make a cgroup namespace".into())?;
         }

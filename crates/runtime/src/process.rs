@@ -1,6 +1,6 @@
 //! The program of a container: finding it, and becoming the user and the set of rights it runs with.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -17,15 +17,6 @@ use crate::users::Identity;
 
 /// Where programs are looked for when the environment does not say.
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The environment of a configuration: of a name that is set twice, the last. Programs would find the first.
-pub(crate) fn environment(entries: &[String]) -> Vec<String> {
-    let mut names = HashSet::new();
-    let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
-    let mut kept: Vec<String> = entries.iter().rev().filter(|entry| names.insert(name(entry))).cloned().collect();
-    kept.reverse();
-    kept
-}
 
 /// Finds the program that `name` means, as a shell would: with a slash as it is, otherwise along `PATH`.
 pub(crate) fn find_program(name: &str, env: &[String]) -> std::result::Result<PathBuf, Failure> {
@@ -61,6 +52,19 @@ pub(crate) fn find_program(name: &str, env: &[String]) -> std::result::Result<Pa
     }
 }
 
+/// The program's environment: of a name given twice the last value counts, and an empty or missing `HOME` is the user's.
+pub(crate) fn environment(entries: &[String], home: &str) -> Vec<String> {
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let mut seen = BTreeSet::new();
+    let mut env: Vec<String> = entries.iter().rev().filter(|entry| seen.insert(name(entry))).cloned().collect();
+    env.reverse();
+    env.retain(|entry| entry != "HOME=");
+    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
+        env.push(format!("HOME={home}"));
+    }
+    env
+}
+
 fn executable(path: &Path) -> sys::Result<()> {
     if FileType::from_raw_mode(stat(path)?.st_mode) == FileType::Directory {
         return Err(Errno::ISDIR);
@@ -73,7 +77,9 @@ pub(crate) fn exec_failure(program: &Path, errno: Errno) -> Failure {
     let (kind, why) = match errno {
         // The file was there a moment ago: what is missing is what it needs.
         Errno::NOENT => {
-            (FailureKind::ProgramNotFound, "its interpreter or loader does not exist in the image".to_owned())
+            let program = program.display();
+            let why = "its interpreter or loader does not exist in the image";
+            (FailureKind::ProgramNotFound, format!("{why} (exec {program}: no such file or directory)"))
         }
         Errno::NOEXEC => {
             (FailureKind::ProgramNotExecutable, "exec format error (is it built for this architecture?)".into())
@@ -146,14 +152,12 @@ pub(crate) fn set_credentials(process: &Process, identity: &Identity) -> Result<
     caps::apply(&sets).context(|| "cannot set the capabilities".into())
 }
 
-/// The sets of the configuration, cut to what this process may pass on: asking the kernel for more would fail the whole
-/// container, and the specification does not want that.
+/// The sets of the configuration, cut to what this process may pass on: a capability that the engine itself does not
+/// have cannot be given, and asking the kernel for it would fail the whole container. So would one that it does not know.
 fn capability_sets(capabilities: &Capabilities) -> Sets {
     let limit = caps::bounding();
-    let known = |names: &[String]| names.iter().filter_map(|name| Set::of(name)).fold(Set::default(), Set::or);
-    let set = |names: &[String]| known(names).and(limit);
-    let permitted = set(&capabilities.permitted);
-    let inheritable = set(&capabilities.inheritable);
+    let set = |names: &[String]| set_of(names).and(limit);
+    let (permitted, inheritable) = (set(&capabilities.permitted), set(&capabilities.inheritable));
     Sets {
         bounding: set(&capabilities.bounding),
         effective: set(&capabilities.effective).and(permitted),
@@ -163,23 +167,26 @@ fn capability_sets(capabilities: &Capabilities) -> Sets {
     }
 }
 
+fn set_of(names: &[String]) -> Set {
+    names.iter().filter_map(|name| Set::of(name)).fold(Set::default(), Set::or)
+}
+
 /// What [`set_credentials`] will not give, in words (config.md, "Linux Process", `capabilities`).
 pub(crate) fn capability_warnings(process: &Process) -> Vec<String> {
-    let Some(capabilities) = &process.capabilities else { return Vec::new() };
+    let Some(all) = &process.capabilities else { return Vec::new() };
     let limit = caps::bounding();
-    let mut names: Vec<&String> = [&capabilities.bounding, &capabilities.permitted, &capabilities.inheritable]
-        .into_iter()
-        .chain([&capabilities.effective, &capabilities.ambient])
-        .flatten()
-        .collect();
-    names.sort_unstable();
-    names.dedup();
+    let sets = [&all.bounding, &all.permitted, &all.inheritable, &all.effective, &all.ambient];
+    let names: BTreeSet<&String> = sets.into_iter().flatten().collect();
     let refused = |name: &String| match Set::of(name) {
         None => Some(format!("unknown capability \"{name}\" is not given")),
         Some(set) if set.and(limit) == set => None,
         Some(_) => Some(format!("capability {name} cannot be given: this process may not have it itself")),
     };
-    names.into_iter().filter_map(refused).collect()
+    let possible = set_of(&all.permitted).and(set_of(&all.inheritable));
+    let lost = |name: &&String| Set::of(name).is_some_and(|one| one.and(possible) == Set::default());
+    let lost = all.ambient.iter().filter(lost);
+    let lost = lost.map(|name| format!("can't raise ambient capability {name}: it is not permitted and inheritable"));
+    names.into_iter().filter_map(refused).chain(lost).collect()
 }
 
 /// Executes the program. Returns only the failure.
@@ -198,4 +205,38 @@ pub(crate) fn execute(program: &Path, process: &Process, env: &[String]) -> std:
     let args = strings(&process.args, "an argument")?;
     let env = strings(env, "the environment")?;
     sys::exec::execve(&path, &args, &env).map_err(|errno| exec_failure(program, errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_name_counts_and_home_is_never_empty() {
+        let of = |entries: &[&str]| {
+            environment(&entries.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>(), "/root").join(" ")
+        };
+        assert_eq!(of(&["A=1", "B=2", "A=3"]), "B=2 A=3 HOME=/root");
+        assert_eq!(of(&["HOME=/x"]), "HOME=/x");
+        assert_eq!(of(&["HOME=/x", "HOME=", "A=1"]), "A=1 HOME=/root");
+    }
+
+    #[test]
+    fn capabilities_that_cannot_be_had_are_named() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<String>>();
+        let process = |ambient: &[&str]| Process {
+            capabilities: Some(Capabilities {
+                bounding: names(&["CAP_KILL", "CAP_NONE"]),
+                permitted: names(&["CAP_KILL", "CAP_CHOWN"]),
+                inheritable: names(&["CAP_KILL"]),
+                ambient: names(ambient),
+                ..Capabilities::default()
+            }),
+            ..Process::default()
+        };
+        assert_eq!(capability_warnings(&process(&["CAP_KILL"])), ["unknown capability \"CAP_NONE\" is not given"]);
+        assert!(
+            capability_warnings(&process(&["CAP_CHOWN"]))[1].contains("can't raise ambient capability CAP_CHOWN: ")
+        );
+    }
 }

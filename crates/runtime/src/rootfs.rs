@@ -47,6 +47,21 @@ pub(crate) fn open(root: &Mount, linux: &Linux, user_namespace: Option<&OwnedFd>
     })
 }
 
+/// Step 8: attaches the root over `/`, where only its descriptor reaches it. With hooks, and a root that has a place on the
+/// host, there: a hook that enters the container's mount namespace finds the host's paths as they were, and the root
+/// below its own.
+pub(crate) fn attach(root: &OwnedFd, source: &Mount, hooks: bool) -> Result<()> {
+    let place = match source {
+        Mount::Bind(dir) if hooks => {
+            rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+        }
+        _ => None,
+    };
+    // In a user namespace the way there may be closed.
+    let attached = place.map_or_else(|| mount::attach_over_root(root), |place| mount::attach(root, place));
+    attached.context(|| "cannot attach the root filesystem".into())
+}
+
 /// Step 8, after everything is mounted: the attached root becomes `/`.
 pub(crate) fn change_root(root: &OwnedFd, no_pivot: bool) -> Result<()> {
     let what = || "cannot change the root".to_owned();

@@ -2,8 +2,8 @@
 //! "Personality").
 
 use oci::runtime_spec::{
-    IoPriorityClass, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode, PersonalityDomain, Process, Scheduler,
-    SchedulerFlag, SchedulerPolicy,
+    IoPriorityClass, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode, Personality, PersonalityDomain, Process,
+    Scheduler, SchedulerFlag, SchedulerPolicy,
 };
 use rustix::io::Errno;
 use stdx::{Context, Error, Result};
@@ -12,7 +12,11 @@ use sys::sched::{self, Scheduling};
 /// Step 9, while there are still the rights for it.
 pub(crate) fn apply(process: &Process) -> Result<()> {
     if let Some(scheduler) = &process.scheduler {
-        sched::set_scheduling(&attributes(scheduler)).context(|| "cannot set the scheduler".into())?;
+        let set = sched::set_scheduling(&attributes(scheduler)).context(|| "cannot set the scheduler".into());
+        set.map_err(|error| match error.errno() {
+            Some(Errno::PERM) => error.hint("process scheduler can't be used together with AllowedCPUs"),
+            _ => error,
+        })?;
     }
     if let Some(io) = &process.io_priority {
         let class = match io.class {
@@ -57,8 +61,8 @@ pub(crate) fn set_memory_policy(policy: Option<&MemoryPolicy>) -> Result<()> {
 }
 
 /// Sets the execution domain, where one is asked for.
-pub(crate) fn set_personality(linux: &Linux) -> Result<()> {
-    let Some(personality) = &linux.personality else { return Ok(()) };
+pub(crate) fn set_personality(personality: Option<&Personality>) -> Result<()> {
+    let Some(personality) = personality else { return Ok(()) };
     if let Some(flag) = personality.flags.first() {
         return Err(Error::unsupported(format!("personality flag \"{flag}\" is not supported")));
     }
@@ -75,6 +79,17 @@ pub(crate) fn set_affinity(list: &str) -> Result<()> {
         return Ok(());
     }
     sched::set_affinity(&numbers(list, "CPUs")?).context(|| format!("cannot run on CPUs \"{list}\""))
+}
+
+/// Lets the process run on every CPU that its control groups allow, whatever its creator was bound to.
+pub(crate) fn reset_affinity() {
+    // An old kernel or a sandbox that refuses: it runs where its creator did.
+    let _ = sched::reset_affinity();
+}
+
+/// On which CPUs this process may run, as a mask.
+pub(crate) fn affinity() -> String {
+    sched::affinity().map_or_else(|errno| errno.to_string(), |mask| format!("{mask:#x}"))
 }
 
 fn numbers(list: &str, of: &str) -> Result<Vec<usize>> {

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use stdx::{Context, Error, Kind, Result};
+use sys::signal::SignalFd;
 use sys::socket;
 
 /// Longest message: an error sentence may quote a path of 4 KiB.
@@ -112,13 +113,23 @@ impl Channel {
         Ok((Self(a), Self(b)))
     }
 
-    /// Waits for somebody to connect to a listening socket.
-    pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<Self> {
-        let flags = rustix::net::SocketFlags::CLOEXEC;
+    /// Waits for somebody to connect to a listening socket, or for a signal, which is an error.
+    pub(crate) fn accept(listener: BorrowedFd<'_>, signals: &mut SignalFd) -> Result<Self> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let what = || "cannot wait for the start".to_owned();
         loop {
-            match rustix::net::accept_with(listener, flags) {
-                Err(sys::Errno::INTR) => {}
-                accepted => return accepted.map(Self).context(|| "cannot wait for the start".into()),
+            let mut fds =
+                [PollFd::new(&listener, PollFlags::IN), PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
+            match poll(&mut fds, None) {
+                Err(sys::Errno::INTR) => continue,
+                polled => polled.context(what)?,
+            };
+            let connected = !fds[0].revents().is_empty();
+            if let Some(signal) = signals.read().context(what)? {
+                return Err(Error::conflict(format!("ended by signal {signal} before its start")));
+            }
+            if connected {
+                return rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC).map(Self).context(what);
             }
         }
     }

@@ -47,6 +47,13 @@ pub fn set_controlling(terminal: impl AsFd) -> Result<()> {
     rustix::process::ioctl_tiocsctty(terminal)
 }
 
+/// A newline written to `terminal` stays one, without a carriage return before it.
+pub fn keep_newlines(terminal: impl AsFd) -> Result<()> {
+    let mut settings = rustix::termios::tcgetattr(&terminal)?;
+    settings.output_modes.remove(rustix::termios::OutputModes::ONLCR);
+    rustix::termios::tcsetattr(&terminal, rustix::termios::OptionalActions::Now, &settings)
+}
+
 /// Tells the programs on `terminal` its size in characters.
 pub fn resize(terminal: impl AsFd, rows: u16, columns: u16) -> Result<()> {
     tcsetwinsize(terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })

@@ -71,6 +71,19 @@ pub fn set_affinity(cpus: &[usize]) -> Result<()> {
     rustix::thread::sched_setaffinity(None, &set)
 }
 
+/// Lets this process run on every CPU there is; the kernel leaves out those its cpuset does not have.
+pub fn reset_affinity() -> Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    (0..rustix::thread::CpuSet::MAX_CPU).for_each(|cpu| set.set(cpu));
+    rustix::thread::sched_setaffinity(None, &set)
+}
+
+/// The CPUs this process may run on, of the first 128.
+pub fn affinity() -> Result<u128> {
+    let set = rustix::thread::sched_getaffinity(None)?;
+    Ok((0..128).filter(|&cpu| set.is_set(cpu)).fold(0, |mask, cpu| mask | 1 << cpu))
+}
+
 /// Sets the memory policy of this process, `set_mempolicy(2)`: a mode with its flags, and the nodes it speaks of.
 pub fn set_memory_policy(mode: u32, nodes: &[usize]) -> Result<()> {
     const BITS: usize = libc::c_ulong::BITS as usize;

@@ -9,10 +9,14 @@ use crate::{Result, check, proc::errno_of};
 pub const CHLD: i32 = libc::SIGCHLD;
 /// The signal a program may not refuse.
 pub const KILL: i32 = libc::SIGKILL;
-/// Ctrl-C.
-pub const INT: i32 = libc::SIGINT;
 /// The terminal is gone.
 pub const HUP: i32 = libc::SIGHUP;
+/// The keyboard's interrupt.
+pub const INT: i32 = libc::SIGINT;
+/// The keyboard's request to end with a core.
+pub const QUIT: i32 = libc::SIGQUIT;
+/// A system call that a filter does not allow.
+pub const SYS: i32 = libc::SIGSYS;
 /// The request to end.
 pub const TERM: i32 = libc::SIGTERM;
 /// The size of the terminal has changed.

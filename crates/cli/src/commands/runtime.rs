@@ -8,6 +8,7 @@ mod exec;
 mod features;
 mod kill;
 mod list;
+mod log;
 mod pause;
 mod protect;
 mod ps;
@@ -19,7 +20,6 @@ mod streams;
 mod update;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
 
 use runtime::container::Container;
@@ -28,6 +28,7 @@ use stdx::{Error, Result};
 
 use crate::error::Failure;
 use crate::table::out;
+use log::Log;
 
 /// The name that makes this binary a runtime.
 pub(crate) const BINARY: &str = "tare-runtime";
@@ -36,8 +37,7 @@ pub(crate) const BINARY: &str = "tare-runtime";
 #[derive(Debug, Default)]
 pub(crate) struct Globals {
     root: Option<PathBuf>,
-    log: Option<PathBuf>,
-    log_json: bool,
+    log: Log,
     /// systemd makes the control groups.
     systemd: bool,
 }
@@ -54,18 +54,43 @@ impl Globals {
         Container::load(&self.root(), id)
     }
 
-    /// Engines read the log instead of standard error.
-    fn record(&self, message: &str) {
-        let Some(path) = &self.log else { return };
-        let time = jiff::Timestamp::now();
-        let line = if self.log_json {
-            serde_json::json!({ "level": "error", "msg": message, "time": time.to_string() }).to_string()
-        } else {
-            format!("time=\"{time}\" level=error msg={message:?}")
-        };
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        // The message is on standard error too.
-        let _ = file.and_then(|mut file| writeln!(file, "{line}"));
+    fn warn(&self, warnings: &[String]) {
+        warnings.iter().for_each(|warning| self.log.warn(warning));
+    }
+
+    /// Takes one option and its value.
+    fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        match name {
+            "--root" => self.root = Some(root(value)?),
+            "--log" => self.log.set_path(value.into())?,
+            "--log-format" => self.log.set_format(value)?,
+            "--debug" => self.log.enable_debug(switch(name, value)?),
+            // What it asks to be ignored, rights that are missing, is found out where they are needed.
+            "--rootless" if value == "auto" => {}
+            "--rootless" => drop(switch(name, value)?),
+            "--systemd-cgroup" => self.systemd = switch(name, value)?,
+            "--criu" => return Err(Error::unsupported("option \"--criu\" is not supported: there are no checkpoints")),
+            _ => return Err(Error::invalid(format!("unknown option \"{name}\"")).hint("see \"tare runtime --help\"")),
+        }
+        Ok(())
+    }
+}
+
+/// An option that is on where it has no value, in the words that runc takes.
+fn switch(name: &str, value: &str) -> Result<bool> {
+    match value {
+        "" | "true" | "1" | "t" | "T" | "TRUE" | "True" => Ok(true),
+        "false" | "0" | "f" | "F" | "FALSE" | "False" => Ok(false),
+        _ => Err(Error::invalid(format!("invalid value \"{value}\" of {name}: true or false"))),
+    }
+}
+
+/// Containers kept in `/` would be every directory there.
+fn root(value: &str) -> Result<PathBuf> {
+    let path = std::path::absolute(value).map_err(|_| Error::invalid("option \"--root\" names no directory"))?;
+    match path.components().any(|part| matches!(part, std::path::Component::Normal(_))) {
+        true => Ok(path),
+        false => Err(Error::invalid("option --root argument should not be set to /")),
     }
 }
 
@@ -89,77 +114,97 @@ const COMMANDS: [(&str, &str, Run); 15] = [
     ("update", "update container resource constraints", update::main),
 ];
 
-/// What runc has and this runtime does not yet: refused by name.
+/// What runc has and this runtime does not: refused by name.
 const LATER: [&str; 2] = ["checkpoint", "restore"];
 
-/// Runs the command that the arguments name. Whatever fails, wrong usage too, is 1, as callers of runc know it.
-pub(crate) fn main(args: &[OsString]) -> Result<i32, Failure> {
-    dispatch(args).map_err(|failure| failure.with_code(1))
-}
+const HELP: &str = "Usage:  tare runtime [OPTIONS] COMMAND
 
-fn dispatch(args: &[OsString]) -> Result<i32, Failure> {
-    let (globals, rest) = split(args)?;
+A drop-in for runc: bundles as the runtime specification has them, for podman, dockerd and containerd.
+
+Options:
+      --debug            Tell every step
+      --log FILE         Write what there is to tell to a file instead of standard error
+      --log-format FMT   Format of the log: text or json (default text)
+      --root DIR         Directory of the containers (default /run/tare-runtime)
+      --rootless BOOL    Ignore missing rights to control groups: auto, true or false (default auto)
+      --systemd-cgroup   Let systemd make the control groups: cgroupsPath is SLICE:PREFIX:NAME
+  -h, --help             Print help
+  -v, --version          Print the version
+
+Commands:
+";
+
+/// Runs the command that the arguments name.
+pub(crate) fn main(args: &[OsString]) -> Result<i32, Failure> {
+    let mut globals = Globals::default();
+    let rest = split(&mut globals, args).map_err(|error| Failure::new(1, error))?;
     let name = rest.first().and_then(|arg| arg.to_str()).unwrap_or_default();
-    if matches!(name, "" | "help" | "-h" | "--help") {
-        let mut text =
-            "Usage:  tare runtime [--root DIR] [--log FILE] [--log-format text|json] COMMAND\n\nCommands:\n".to_owned();
-        COMMANDS.iter().for_each(|(name, about, _)| text.push_str(&format!("  {name:10} {about}\n")));
-        out(&text);
-        return Ok(0);
-    }
-    if matches!(name, "-v" | "--version") {
-        out(&format!("tare-runtime version {}\nspec: {}\n", env!("CARGO_PKG_VERSION"), oci::runtime_spec::VERSION));
-        return Ok(0);
-    }
-    let Some((_, _, run)) = COMMANDS.iter().find(|(known, ..)| *known == name) else {
-        let error = match LATER.contains(&name) {
-            true => Error::unsupported(format!("command \"{name}\" is not supported yet")),
-            false => Error::invalid(format!("unknown command \"{name}\"")).hint("see \"tare runtime --help\""),
-        };
-        return Err(Failure::new(1, error));
+    let result = match name {
+        "" | "-h" | "--help" => help(&[]),
+        "help" | "h" => help(&rest[1..]),
+        "-v" | "--version" => {
+            out(&format!("tare-runtime version {}\nspec: {}\n", env!("CARGO_PKG_VERSION"), oci::runtime_spec::VERSION));
+            Ok(0)
+        }
+        _ => command(name).and_then(|run| run(&globals, &rest[1..])),
     };
-    run(&globals, &rest[1..]).inspect_err(|failure| {
+    result.map_err(|failure| failure.or_code(1)).inspect_err(|failure| {
         if let Some(message) = failure.message() {
-            globals.record(message);
+            globals.log.error(message);
         }
     })
 }
 
-fn split(args: &[OsString]) -> Result<(Globals, &[OsString]), Failure> {
-    let mut globals = Globals::default();
+fn command(name: &str) -> Result<Run, Failure> {
+    match COMMANDS.iter().find(|(known, ..)| *known == name) {
+        Some((_, _, run)) => Ok(*run),
+        None if LATER.contains(&name) => {
+            Err(Error::unsupported(format!("command \"{name}\" is not supported yet")).into())
+        }
+        None => {
+            let error = Error::invalid(format!("unknown command \"{name}\": No help topic for '{name}'"));
+            Err(Failure::new(3, error))
+        }
+    }
+}
+
+/// Of all commands, or of the one that is named.
+fn help(topic: &[OsString]) -> Result<i32, Failure> {
+    if let Some(name) = topic.first().and_then(|name| name.to_str()) {
+        return command(name)?(&Globals::default(), &["--help".into()]);
+    }
+    let mut text = HELP.to_owned();
+    COMMANDS.iter().for_each(|(name, about, _)| text.push_str(&format!("  {name:10} {about}\n")));
+    out(&text);
+    Ok(0)
+}
+
+/// Takes the options before the command; gives the rest.
+fn split<'a>(globals: &mut Globals, args: &'a [OsString]) -> Result<&'a [OsString]> {
     let mut rest = args;
     loop {
         let Some(text) = rest.first().and_then(|arg| arg.to_str()).filter(|text| text.starts_with("--")) else {
-            return Ok((globals, rest));
+            return Ok(rest);
         };
         let (name, mut value) =
             text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value.to_owned())));
         if matches!(name, "--help" | "--version") {
-            return Ok((globals, rest));
+            return Ok(rest);
         }
         rest = &rest[1..];
-        let flag = matches!(name, "--debug" | "--systemd-cgroup");
-        if !flag && value.is_none() {
+        if !matches!(name, "--debug" | "--systemd-cgroup") && value.is_none() {
             let (next, more) =
-                rest.split_first().ok_or_else(|| Failure::usage(format!("option \"{name}\" needs a value")))?;
+                rest.split_first().ok_or_else(|| Error::invalid(format!("option \"{name}\" needs a value")))?;
             value = Some(next.to_string_lossy().into_owned());
             rest = more;
         }
-        let value = value.unwrap_or_default();
-        match name {
-            "--root" => globals.root = Some(std::path::absolute(&value).unwrap_or_else(|_| value.into())),
-            "--log" => globals.log = Some(value.into()),
-            "--log-format" => globals.log_json = value == "json",
-            "--debug" => {}
-            // What it asks to be ignored, rights that are missing, is found out where they are needed.
-            "--rootless" if matches!(value.as_str(), "auto" | "true" | "false" | "1" | "0") => {}
-            "--rootless" => {
-                return Err(Failure::usage(format!("invalid value \"{value}\" of --rootless: auto, true or false")));
-            }
-            "--systemd-cgroup" => globals.systemd = value != "false",
-            _ => return Err(Failure::usage(format!("unknown option \"{name}\" (hint: see \"tare runtime --help\")"))),
-        }
+        globals.set(name, &value.unwrap_or_default())?;
     }
+}
+
+/// The options of one command. Those that make no sense end it with the exit code that runc has for that.
+fn parse<A: clap::Parser>(args: &[OsString]) -> Result<Option<A>, Failure> {
+    super::parse::<A>(args).map_err(|failure| failure.with_code(1))
 }
 
 fn failure(error: CreateError) -> Failure {
@@ -168,8 +213,4 @@ fn failure(error: CreateError) -> Failure {
             Failure::new(1, error)
         }
     }
-}
-
-fn warn(warnings: &[String]) {
-    warnings.iter().for_each(|warning| eprintln!("WARNING: {warning}"));
 }

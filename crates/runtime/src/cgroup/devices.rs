@@ -23,8 +23,9 @@ fn kind(rule: &DeviceRule) -> char {
     }
 }
 
-fn access(rule: &DeviceRule) -> &str {
-    if rule.access.is_empty() { "rwm" } else { &rule.access }
+/// Some write an `a`, which means nothing, beside the letters that do.
+fn access(rule: &DeviceRule) -> String {
+    if rule.access.is_empty() { "rwm".into() } else { rule.access.replace('a', "") }
 }
 
 const MKNOD: u8 = 1;
@@ -58,7 +59,7 @@ fn fold(rules: &[DeviceRule]) -> Result<Policy> {
             'c' => false,
             other => return Err(Error::invalid(format!("invalid device type \"{other}\" in a device rule"))),
         };
-        let access = access_bits(access(rule))?;
+        let access = access_bits(&access(rule))?;
         let wild = |number: Option<i64>| number.filter(|&n| n >= 0);
         let new = Exception { block, major: wild(rule.major), minor: wild(rule.minor), access };
         let same = |e: &&mut Exception| (e.block, e.major, e.minor) == (new.block, new.major, new.minor);

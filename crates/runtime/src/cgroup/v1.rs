@@ -48,12 +48,14 @@ impl V1 {
         let mut dir = hierarchy.mountpoint.clone();
         for name in &self.path {
             dir.push(name);
-            let fresh = match fs::create_dir(&dir) {
-                Ok(()) => true,
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
-                Err(error) => return Err(error).context(|| format!("cannot make cgroup {dir:?}")),
-            };
-            if hierarchy.has("cpuset") && (fresh || dir.ends_with(&self.path)) {
+            match fs::create_dir(&dir) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(error).context(|| format!("cannot make cgroup {dir:?}"));
+                }
+                _ => {}
+            }
+            // Whoever has made one above may have left it empty.
+            if hierarchy.has("cpuset") {
                 inherit_cpuset(&dir)?;
             }
         }
@@ -88,7 +90,9 @@ impl V1 {
             file::write(&self.need("rdma")?, "rdma.max", &line)?;
         }
         if let Some(name) = resources.unified.keys().next() {
-            return Err(Error::unsupported(format!("cannot set {name}: unified settings exist in cgroup v2 only")));
+            return Err(Error::unsupported(format!(
+                "invalid configuration: cannot set {name}, since unified settings exist in cgroup v2 only"
+            )));
         }
         if let Some(network) = &resources.network {
             if let Some(class) = network.class_id {
@@ -117,7 +121,11 @@ impl V1 {
             return Ok(());
         }
         let dir = self.need("cpu")?;
-        values.iter().try_for_each(|(name, value)| file::write(&dir, name, value))
+        let (period, others): (Vec<_>, Vec<_>) = values.into_iter().partition(|(name, _)| name.ends_with("_period_us"));
+        let write = |(name, value): &(&str, String)| file::write(&dir, name, value);
+        // A period shorter than the old runtime or quota allows is refused until that is less too.
+        let later: Vec<_> = period.into_iter().filter(|period| write(period).is_err()).collect();
+        others.iter().chain(&later).try_for_each(write)
     }
 
     fn set_cpuset(&self, cpu: &Cpu) -> Result<()> {
@@ -137,7 +145,9 @@ impl V1 {
         const WITH_SWAP: &str = "memory.memsw.limit_in_bytes";
         let mut limits: Vec<(&str, i64)> = Vec::new();
         limits.extend(memory.limit.filter(|&n| n != 0).map(|n| (LIMIT, n)));
-        match memory.swap.filter(|&n| n != 0) {
+        // Without a limit of memory there is none of both either.
+        let swap = memory.swap.filter(|&n| n != 0).or((memory.limit == Some(-1)).then_some(-1));
+        match swap.filter(|_| memory.swap.is_some() || file::exists(&dir, WITH_SWAP)) {
             Some(_) if !file::exists(&dir, WITH_SWAP) => {
                 warnings.push("this kernel does not limit swap: the swap limit is ignored".into());
             }

@@ -15,11 +15,11 @@ use sys::socket::{SocketType, listen_in};
 
 use super::{Container, START_SOCKET, check_id};
 use crate::bundle::Bundle;
-use crate::cgroup::{self, View};
+use crate::cgroup::{self, Cgroup, View};
 use crate::create::{Config, CreateError, Created, Stdio};
-use crate::keyring;
 use crate::process;
 use crate::resctrl::Class;
+use crate::{Trace, keyring};
 
 /// How to create a container.
 #[derive(Debug)]
@@ -45,6 +45,7 @@ pub fn create(
     root: &Path,
     bundle: &Bundle,
     options: CreateOptions,
+    trace: Trace<'_>,
 ) -> std::result::Result<(Container, Created), CreateError> {
     check_id(&options.id)?;
     check_version(&bundle.spec.oci_version)?;
@@ -56,7 +57,7 @@ pub fn create(
         }
         made => made.context(|| format!("cannot make {dir:?}"))?,
     }
-    create_in(&dir, bundle, options).inspect_err(|_| {
+    create_in(&dir, bundle, options, trace).inspect_err(|_| {
         // The error that led here is the one to report.
         let _ = fs::remove_dir_all(&dir);
     })
@@ -83,6 +84,7 @@ fn create_in(
     dir: &Path,
     bundle: &Bundle,
     options: CreateOptions,
+    trace: Trace<'_>,
 ) -> std::result::Result<(Container, Created), CreateError> {
     let cgroup_path = match options.systemd {
         true => scope(&bundle.spec, &options.id)?,
@@ -90,6 +92,7 @@ fn create_in(
     };
     let cgroup = cgroup::at(&cgroup_path)?;
     // Refused before anything is made.
+    check_unused(cgroup.as_ref())?;
     let rdt = bundle.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
     rdt.map(|rdt| Class::new(&options.id, rdt)).transpose()?;
     let rootfs = bundle.spec.root.as_ref().map(|root| bundle.dir.join(&root.path));
@@ -112,6 +115,7 @@ fn create_in(
         preserve_fds: options.listen_fds + options.preserve_fds,
         keyring: options.new_keyring.then(|| keyring::name(&options.id)),
         no_pivot: options.no_pivot,
+        trace,
         state: Some(State {
             oci_version: VERSION.into(),
             id: options.id.clone(),
@@ -147,6 +151,18 @@ fn create_in(
         return Err(error.into());
     }
     Ok((container, created))
+}
+
+/// Two containers in one group would be limited, frozen and killed together; in a frozen one init would not get far.
+fn check_unused(cgroup: &dyn Cgroup) -> Result<()> {
+    let others = cgroup.pids()?.len();
+    if others > 0 {
+        return Err(Error::conflict(format!("container's cgroup is not empty: {others} process(es) found")));
+    }
+    if cgroup.is_frozen() {
+        return Err(Error::conflict("container's cgroup unexpectedly frozen"));
+    }
+    Ok(())
 }
 
 fn cgroup_paths(views: &[View]) -> BTreeMap<String, PathBuf> {

@@ -7,7 +7,7 @@ use super::Container;
 use crate::cgroup::Subgroups;
 use crate::create::{CreateError, Stdio};
 use crate::exec::{Config, Executed};
-use crate::{keyring, process, seccomp};
+use crate::{Trace, keyring, process, seccomp};
 
 /// What to execute.
 #[derive(Debug)]
@@ -22,11 +22,17 @@ pub struct ExecOptions<'a> {
 }
 
 /// Executes a process in a running or created container, with the container's own filter.
-pub fn exec(container: &Container, options: ExecOptions<'_>) -> std::result::Result<Executed, CreateError> {
+pub fn exec(
+    container: &Container,
+    options: ExecOptions<'_>,
+    trace: Trace<'_>,
+) -> std::result::Result<Executed, CreateError> {
     match container.status() {
         Status::Running | Status::Created => {}
         Status::Paused if options.ignore_paused => {}
-        Status::Paused => return Err(Error::conflict("cannot exec in a paused container").into()),
+        Status::Paused => {
+            return Err(Error::conflict("cannot exec in a paused container (use --ignore-paused to override)").into());
+        }
         _ => return Err(Error::conflict("cannot exec in a stopped container").into()),
     }
     let seccomp = container.config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
@@ -45,11 +51,13 @@ pub fn exec(container: &Container, options: ExecOptions<'_>) -> std::result::Res
         filter: filter.as_ref(),
         agent: seccomp.map(|seccomp| (seccomp, container.state())),
         memory_policy: container.config.linux.as_ref().and_then(|linux| linux.memory_policy.as_ref()),
+        personality: container.config.linux.as_ref().and_then(|linux| linux.personality.as_ref()),
         cgroup: cgroup.as_ref(),
         subgroups: options.subgroups,
         stdio: options.stdio,
         preserve_fds: options.preserve_fds,
         keyring: container.new_keyring.then(|| keyring::name(&container.id)),
+        trace,
     })?;
     executed.warnings.extend(process::capability_warnings(options.process));
     Ok(executed)

@@ -183,7 +183,7 @@ impl Rule {
         }
         // The process that loads the filter has to tell its parent about the listener before the agent has it.
         if rule.action == SeccompAction::Notify && rule.names.iter().any(|name| name == "write") {
-            return Err(Error::invalid("seccomp action \"SCMP_ACT_NOTIFY\" cannot be used for \"write\""));
+            return Err(Error::invalid("seccomp action SCMP_ACT_NOTIFY cannot be used for the write syscall"));
         }
         let calls = rule.names.iter().filter_map(|name| syscalls::lookup(name)).collect();
         let checks = rule.args.iter().map(Check::try_from).collect::<Result<Vec<_>>>()?;

@@ -409,7 +409,7 @@ fn profiles_that_contradict_themselves_are_refused_in_words() {
         error(json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/a", "syscalls": [
             {"names": ["write"], "action": "SCMP_ACT_NOTIFY"},
         ]})),
-        "seccomp action \"SCMP_ACT_NOTIFY\" cannot be used for \"write\"",
+        "seccomp action SCMP_ACT_NOTIFY cannot be used for the write syscall",
     );
     assert_eq!(
         error(json!({"defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "/a"})),

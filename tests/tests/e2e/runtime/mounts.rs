@@ -290,15 +290,17 @@ fn control_groups_are_seen_from_the_containers_own() {
             .push(json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["rw"] }));
     });
     for own_namespace in [true, false] {
+        bundle.change(|config| {
+            let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+            namespaces.retain(|namespace| namespace["type"] != "cgroup");
+            namespaces.extend(own_namespace.then(|| json!({ "type": "cgroup" })));
+        });
         let text = bundle.says();
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].parse::<u32>().unwrap() > 0 && lines[1] == "made", "{text}");
         let groups: Vec<&&str> = lines.iter().filter(|line| line.contains(" - cgroup")).collect();
         let root = if own_namespace { "/".to_owned() } else { format!("/{}", bundle.id) };
         assert!(!groups.is_empty() && groups.iter().all(|line| line.split(' ').nth(3) == Some(&root)), "{text}");
-        bundle.change(|config| {
-            config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "cgroup");
-        });
     }
 }
 

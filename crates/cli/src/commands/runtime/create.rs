@@ -1,6 +1,7 @@
 //! `tare runtime create`.
 
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use runtime::Created;
@@ -28,6 +29,9 @@ pub(super) struct CreateArgs {
     /// A socket that receives the terminal
     #[arg(long, value_name = "SOCKET")]
     pub(super) console_socket: Option<PathBuf>,
+    /// A socket that receives a descriptor of init
+    #[arg(long, value_name = "SOCKET")]
+    pidfd_socket: Option<PathBuf>,
     /// A file to write the pid of init to
     #[arg(long, value_name = "FILE")]
     pub(super) pid_file: Option<PathBuf>,
@@ -45,10 +49,11 @@ pub(super) struct CreateArgs {
 }
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
-    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
-    protect::protect(streams::listen_fds() + args.create.preserve_fds)?;
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
+    protect::protect()?;
+    protect::close_others(streams::listen_fds() + args.create.preserve_fds, &globals.log)?;
     let (_, created) = create(globals, &args.create, true)?;
-    super::warn(&created.warnings);
+    globals.warn(&created.warnings);
     Ok(0)
 }
 
@@ -61,17 +66,21 @@ pub(super) fn create(globals: &Globals, args: &CreateArgs, detached: bool) -> Re
     let options = CreateOptions {
         id: args.id.clone(),
         now: jiff::Timestamp::now().to_string(),
-        stdio: streams::stdio(&process)?,
+        stdio: streams::stdio(&process, !detached && args.console_socket.is_none())?,
         listen_fds: streams::listen_fds(),
         preserve_fds: args.preserve_fds,
         new_keyring: !args.no_new_keyring,
         no_pivot: args.no_pivot,
         systemd: globals.systemd,
     };
-    let (container, created) = container::create(&globals.root(), &bundle, options).map_err(super::failure)?;
+    let trace: runtime::Trace<'_> = &|step| globals.log.debug(step);
+    let (container, created) = container::create(&globals.root(), &bundle, options, trace).map_err(super::failure)?;
     let finish = || {
         if let (Some(socket), Some(terminal)) = (&args.console_socket, &created.terminal) {
             streams::send_terminal(socket, terminal)?;
+        }
+        if let Some(socket) = &args.pidfd_socket {
+            streams::send_pidfd(socket, created.pidfd.as_fd())?;
         }
         streams::write_pid(args.pid_file.as_deref(), created.pid)
     };

@@ -20,14 +20,14 @@ struct Args {
 }
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
-    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     match globals.container(&args.id) {
         Err(error) if args.force && error.kind() == Kind::NotFound => {
             Container::forget(&globals.root(), &args.id)?;
             Ok(0)
         }
         container => {
-            super::warn(&container?.delete(args.force)?);
+            globals.warn(&container?.delete(args.force)?);
             Ok(0)
         }
     }

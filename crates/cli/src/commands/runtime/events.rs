@@ -7,6 +7,7 @@ use oci::runtime_spec::Status;
 use runtime::cgroup::Stats;
 use runtime::container::Container;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Serialize;
 use serde_json::{Value, json};
 use stdx::{Context, Error, Result};
 
@@ -29,14 +30,14 @@ struct Args {
 }
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
-    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     let interval = interval(&args.interval)?;
     let container = globals.container(&args.id)?;
     if container.status() == Status::Stopped {
         return Err(Error::conflict(format!("container \"{}\" is not running", args.id)).into());
     }
     if args.stats {
-        show(&container, "stats", statistics(&container.cgroup()?.stats()?));
+        show(&container, "stats", statistics(&container.cgroup()?.stats()?))?;
         return Ok(0);
     }
     let init = container.handle()?;
@@ -44,9 +45,9 @@ pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure>
     while !ended(&init, &interval) {
         let cgroup = container.cgroup()?;
         let now = cgroup.oom_kills();
-        (kills..now).for_each(|_| show(&container, "oom", Value::Null));
+        (kills..now).try_for_each(|_| show(&container, "oom", Value::Null))?;
         kills = now.max(kills);
-        show(&container, "stats", statistics(&cgroup.stats()?));
+        show(&container, "stats", statistics(&cgroup.stats()?))?;
     }
     Ok(0)
 }
@@ -56,12 +57,20 @@ fn ended(init: &OwnedFd, interval: &Timespec) -> bool {
     !matches!(poll(&mut [PollFd::new(init, PollFlags::IN)], Some(interval)), Ok(0) | Err(sys::Errno::INTR))
 }
 
-fn show(container: &Container, kind: &str, data: Value) {
-    let mut event = json!({ "type": kind, "id": container.id });
-    if !data.is_null() {
-        event["data"] = data;
-    }
-    out(&format!("{event}\n"));
+/// A line of the output, in runc's order.
+#[derive(Serialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    data: Value,
+}
+
+fn show(container: &Container, kind: &str, data: Value) -> Result<()> {
+    let event = serde_json::to_string(&Event { kind, id: &container.id, data });
+    out(&format!("{}\n", event.context(|| "cannot write JSON".into())?));
+    Ok(())
 }
 
 /// The numbers under the names that runc gives them.

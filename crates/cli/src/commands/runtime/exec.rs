@@ -13,6 +13,9 @@ use super::run::{Forward, wait};
 use super::{Globals, protect, streams};
 use crate::error::Failure;
 
+/// Tells a failure to execute from the program's own exit code, as runc does.
+const FAILED: i32 = 255;
+
 /// Execute a new process inside the container
 #[derive(clap::Parser, Debug)]
 #[command(name = "tare runtime exec")]
@@ -41,6 +44,9 @@ struct Args {
     /// Detach from the process
     #[arg(short, long)]
     detach: bool,
+    /// A socket that receives a descriptor of the process
+    #[arg(long, value_name = "SOCKET")]
+    pidfd_socket: Option<PathBuf>,
     /// A file to write the pid to
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
@@ -70,28 +76,38 @@ struct Args {
 }
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
-    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
-    protect::protect(args.preserve_fds)?;
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
+    execute(globals, args).map_err(|failure| failure.with_code(FAILED))
+}
+
+fn execute(globals: &Globals, args: Args) -> Result<i32, Failure> {
+    protect::protect()?;
+    // It may be one of the descriptors that are closed next.
+    let given = args.process.as_deref().map(read_process).transpose()?;
+    protect::close_others(streams::listen_fds() + args.preserve_fds, &globals.log)?;
     let mut signals = Forward::collect(args.detach)?;
     let (id, command) = args.id_and_command.split_first().ok_or_else(|| Error::invalid("no container given"))?;
     let container = globals.container(id)?;
-    let process = match &args.process {
-        Some(path) => read_process(path)?,
+    let process = match given {
+        Some(process) => process,
         None => of_arguments(container.config.process.clone().unwrap_or_default(), &args, command)?,
     };
     streams::check_console(&process, args.console_socket.as_deref(), args.detach)?;
     let options = ExecOptions {
         process: &process,
-        stdio: streams::stdio(&process)?,
-        preserve_fds: args.preserve_fds,
+        stdio: streams::stdio(&process, !args.detach && args.console_socket.is_none())?,
+        preserve_fds: streams::listen_fds() + args.preserve_fds,
         subgroups: Subgroups::parse(&args.cgroup)?,
         ignore_paused: args.ignore_paused,
     };
-    let executed = container::exec(&container, options).map_err(super::failure)?;
-    super::warn(&executed.warnings);
+    let executed = container::exec(&container, options, &|step| globals.log.debug(step)).map_err(super::failure)?;
+    globals.warn(&executed.warnings);
     streams::write_pid(args.pid_file.as_deref(), executed.pid)?;
     if let (Some(socket), Some(terminal)) = (&args.console_socket, &executed.terminal) {
         streams::send_terminal(socket, terminal)?;
+    }
+    if let Some(socket) = &args.pidfd_socket {
+        streams::send_pidfd(socket, executed.pidfd.as_fd())?;
     }
     if args.detach {
         return Ok(0);

@@ -20,7 +20,9 @@ struct Args {
 }
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
-    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
-    globals.container(&args.id)?.kill(parse_signal(&args.signal)?, args.all)?;
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
+    // Signal 0 asks only whether there is somebody.
+    let signal = if args.signal == "0" { 0 } else { parse_signal(&args.signal)? };
+    globals.container(&args.id)?.kill(signal, args.all)?;
     Ok(0)
 }

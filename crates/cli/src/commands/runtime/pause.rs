@@ -22,7 +22,7 @@ pub(super) fn resume(globals: &Globals, args: &[OsString]) -> Result<i32, Failur
 }
 
 fn freeze(globals: &Globals, args: &[OsString], frozen: bool) -> Result<i32, Failure> {
-    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     globals.container(&args.id)?.freeze(frozen)?;
     Ok(0)
 }

@@ -8,14 +8,21 @@ use std::process::Command;
 
 use stdx::{Context, Error, Kind, Result};
 
+use super::log::Log;
+
 /// Tells a second execution from the first.
 const MARK: &str = "_TARE_RUNTIME_PROTECTED";
 
-/// To be called before this process opens anything. `inherited` descriptors from 3 on stay. Returns in a process whose own
-/// file cannot be written through it, executed again if need be with the same arguments.
-pub(super) fn protect(inherited: u32) -> Result<()> {
-    let what = || "cannot protect the runtime's own file from the container".to_owned();
+/// To be called before this process opens anything that it keeps. Closes all but `inherited` descriptors from 3 on.
+pub(super) fn close_others(inherited: u32, log: &Log) -> Result<()> {
     sys::fds::close_inherited_from(3 + inherited as i32).context(|| "cannot close what the caller left open".into())?;
+    log.debug("this program's own file cannot be written from here on");
+    Ok(())
+}
+
+/// Returns in a process whose own file cannot be written through it, executed again if need be with the same arguments.
+pub(super) fn protect() -> Result<()> {
+    let what = || "cannot protect the runtime's own file from the container".to_owned();
     if sys::binary::is_protected().context(what)? {
         return Ok(());
     }

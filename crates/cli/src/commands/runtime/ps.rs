@@ -21,7 +21,7 @@ struct Args {
 }
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
-    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     let (id, options) = args.id_and_options.split_first().ok_or_else(|| Error::invalid("no container given"))?;
     let pids = globals.container(id)?.cgroup()?.pids()?;
     match args.format.as_str() {

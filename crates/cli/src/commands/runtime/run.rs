@@ -30,15 +30,16 @@ struct Args {
 }
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
-    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
-    protect::protect(streams::listen_fds() + args.create.preserve_fds)?;
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
+    protect::protect()?;
+    protect::close_others(streams::listen_fds() + args.create.preserve_fds, &globals.log)?;
     let mut signals = Forward::collect(args.detach)?;
     if !args.detach && !args.no_subreaper {
         // What the container leaves behind is ours to bury.
         sys::process::become_subreaper().context(|| "cannot adopt orphans".into())?;
     }
     let (container, created) = create::create(globals, &args.create, args.detach)?;
-    super::warn(&created.warnings);
+    globals.warn(&created.warnings);
     let started = container.start().map_err(super::failure).and_then(|()| Ok(container.run_poststart_hooks()?));
     if let Err(failure) = started {
         // The failure that led here is the one to report.
@@ -51,7 +52,7 @@ pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure>
     let terminal = created.terminal.as_ref().filter(|_| args.create.console_socket.is_none());
     let code = wait(created.pid, created.pidfd.as_fd(), terminal, &mut signals);
     if !args.keep {
-        super::warn(&container.delete(true)?);
+        globals.warn(&container.delete(true)?);
     }
     Ok(code?)
 }
@@ -78,7 +79,7 @@ pub(super) fn wait(
     signals: &mut Forward,
 ) -> Result<i32> {
     use rustix::event::{PollFd, PollFlags, poll};
-    let _raw = (terminal.is_some() && crate::terminal::is_terminal()).then(Raw::enter).transpose()?;
+    let _raw = (terminal.is_some() && crate::terminal::is_terminal()).then(Raw::enter_but_output).transpose()?;
     if let Some(terminal) = terminal {
         let (rows, columns) = crate::terminal::size();
         // Without a terminal of our own there is no size to pass on.

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use oci::runtime_spec::{
-    Capabilities, IdMapping, Linux, Mount, Namespace, NamespaceType, Process, Resources, Root, Spec, VERSION,
+    Capabilities, DeviceRule, IdMapping, Linux, Mount, Namespace, NamespaceType, Process, Resources, Rlimit,
+    RlimitType, Root, Spec, VERSION,
 };
 use stdx::{Context, Error};
 
@@ -24,7 +25,7 @@ struct Args {
 }
 
 pub(super) fn main(_globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
-    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     let path = args.bundle.join("config.json");
     if path.exists() {
         return Err(Error::conflict(format!("file {path:?} exists")).hint("remove it first").into());
@@ -47,7 +48,8 @@ fn default() -> Spec {
     };
     let caps = strings(&["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
     use NamespaceType::{Cgroup, Ipc, Mount as MountNamespace, Network, Pid, Uts};
-    let namespaces = [Pid, Network, Ipc, Uts, MountNamespace, Cgroup].map(|typ| Namespace { typ, path: None });
+    let cgroup = runtime::cgroup::is_unified().then_some(Cgroup);
+    let namespaces = [Pid, Network, Ipc, Uts, MountNamespace].into_iter().chain(cgroup);
     Spec {
         oci_version: VERSION.into(),
         process: Some(Process {
@@ -62,6 +64,7 @@ fn default() -> Spec {
                 ..Capabilities::default()
             }),
             no_new_privileges: true,
+            rlimits: vec![Rlimit { typ: RlimitType::Nofile, soft: 1024, hard: 1024 }],
             ..Process::default()
         }),
         root: Some(Root { path: "rootfs".into(), readonly: true }),
@@ -81,8 +84,8 @@ fn default() -> Spec {
             mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]),
         ],
         linux: Some(Linux {
-            resources: Some(Resources::default()),
-            namespaces: namespaces.into(),
+            resources: Some(Resources { devices: vec![deny_all()], ..Resources::default() }),
+            namespaces: namespaces.map(|typ| Namespace { typ, path: None }).collect(),
             masked_paths: strings(&[
                 "/proc/acpi",
                 "/proc/asound",
@@ -100,6 +103,10 @@ fn default() -> Spec {
         }),
         ..Spec::default()
     }
+}
+
+fn deny_all() -> DeviceRule {
+    DeviceRule { allow: false, typ: None, major: None, minor: None, access: "rwm".into() }
 }
 
 /// The caller is root inside, of one id; what that root may not do is left out: a network and control groups of its own, a

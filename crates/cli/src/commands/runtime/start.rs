@@ -14,7 +14,7 @@ struct Args {
 }
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
-    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
     let container = globals.container(&args.id)?;
     container.start().map_err(super::failure)?;
     container.run_poststart_hooks()?;

@@ -1,22 +1,23 @@
 //! The streams of a process that an engine starts: the caller's own, or a terminal that is handed over.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use oci::runtime_spec::Process;
-use runtime::Stdio;
+use runtime::{Stdio, Terminal};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use stdx::{Context, Error, Result};
 
-/// The caller's three streams, or a new terminal where the configuration asks for one.
-pub(super) fn stdio(process: &Process) -> Result<Stdio> {
+/// The caller's three streams, or a new terminal where the configuration asks for one: shown by this process, or handed over.
+pub(super) fn stdio(process: &Process, shown_here: bool) -> Result<Stdio> {
     if process.terminal {
         let size = process.console_size.as_ref();
         let small = |number: u32| u16::try_from(number).unwrap_or(0);
-        return Ok(Stdio::Terminal {
+        return Ok(Stdio::Terminal(Terminal {
             rows: size.map_or(0, |size| small(size.height)),
             columns: size.map_or(0, |size| small(size.width)),
-        });
+            plain_newlines: shown_here,
+        }));
     }
     let own = |fd: std::os::fd::BorrowedFd<'_>| {
         rustix::io::fcntl_dupfd_cloexec(fd, 3).context(|| "cannot pass the standard streams on".into())
@@ -43,12 +44,18 @@ pub(super) fn check_console(process: &Process, socket: Option<&Path>, detached: 
 
 /// Sends a terminal to whoever listens on `socket`, as runc does: its name as text, the descriptor beside.
 pub(super) fn send_terminal(socket: &Path, terminal: &OwnedFd) -> Result<()> {
-    let send = || -> sys::Result<()> {
-        let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        connect(&fd, &SocketAddrUnix::new(socket)?)?;
-        sys::socket::send(&fd, b"/dev/ptmx", &[terminal.as_fd()])
-    };
-    send().context(|| format!("cannot send the terminal to {socket:?}"))
+    send(socket, "/dev/ptmx", terminal.as_fd()).context(|| format!("cannot send the terminal to {socket:?}"))
+}
+
+/// Sends a descriptor of a process likewise.
+pub(super) fn send_pidfd(socket: &Path, pidfd: BorrowedFd<'_>) -> Result<()> {
+    send(socket, "pidfd", pidfd).context(|| format!("cannot send the process's descriptor to {socket:?}"))
+}
+
+fn send(socket: &Path, name: &str, descriptor: BorrowedFd<'_>) -> sys::Result<()> {
+    let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    connect(&fd, &SocketAddrUnix::new(socket)?)?;
+    sys::socket::send(&fd, name.as_bytes(), &[descriptor])
 }
 
 /// Writes a pid file, whole or not at all.

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::io::Read;
 
+use engine::containers::options::parse;
 use oci::runtime_spec::{BlockIo, Cpu, Memory, Pids, Resources};
-use stdx::{Context, Kind, Result};
+use stdx::{Context, Error, Kind, Result};
 
 use super::Globals;
 use crate::error::Failure;
@@ -49,30 +50,42 @@ struct Args {
     /// Memory nodes to use
     #[arg(long, value_name = "LIST")]
     cpuset_mems: Option<String>,
-    /// Memory limit, in bytes
+    /// Memory limit, as in 64m; -1 for none
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
-    memory: Option<i64>,
-    /// Memory reservation, in bytes
+    memory: Option<String>,
+    /// Memory reservation
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
-    memory_reservation: Option<i64>,
-    /// Limit of memory and swap together, in bytes
+    memory_reservation: Option<String>,
+    /// Limit of memory and swap together; -1 for none
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
-    memory_swap: Option<i64>,
+    memory_swap: Option<String>,
     /// Limit of processes and threads
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pids_limit: Option<i64>,
+    /// Refused: Intel RDT classes are as the configuration says
+    #[arg(long, value_name = "SCHEMA")]
+    l3_cache_schema: Option<String>,
+    /// Refused likewise
+    #[arg(long, value_name = "SCHEMA")]
+    mem_bw_schema: Option<String>,
     #[arg(value_name = "ID")]
     id: String,
 }
 
 pub(super) fn main(globals: &Globals, args: &[OsString]) -> Result<i32, Failure> {
-    let Some(args) = super::super::parse::<Args>(args)? else { return Ok(0) };
+    let Some(args) = super::parse::<Args>(args)? else { return Ok(0) };
+    for (option, value) in [("--l3-cache-schema", &args.l3_cache_schema), ("--mem-bw-schema", &args.mem_bw_schema)] {
+        if value.as_deref().is_some_and(|value| !value.is_empty()) {
+            let message = format!("option \"{option}\" is not supported: a class of service does not change");
+            return Err(Error::unsupported(message).into());
+        }
+    }
     let resources = match &args.resources {
         Some(path) => read(path)?,
-        None => of_options(&args),
+        None => of_options(&args)?,
     };
     let warnings = globals.container(&args.id)?.update(&resources)?;
-    super::warn(&warnings);
+    globals.warn(&warnings);
     Ok(0)
 }
 
@@ -87,8 +100,11 @@ fn read(path: &str) -> Result<Resources> {
     parsed.map_err(|error| error.kinded(Kind::Invalid))
 }
 
-fn of_options(args: &Args) -> Resources {
-    Resources {
+fn of_options(args: &Args) -> Result<Resources> {
+    let size = |option: &str, text: &Option<String>| {
+        text.as_deref().map(|text| parse::bytes_or_unlimited(option, text)).transpose()
+    };
+    Ok(Resources {
         cpu: Some(Cpu {
             shares: args.cpu_share,
             quota: args.cpu_quota,
@@ -101,13 +117,13 @@ fn of_options(args: &Args) -> Resources {
             idle: args.cpu_idle,
         }),
         memory: Some(Memory {
-            limit: args.memory,
-            reservation: args.memory_reservation,
-            swap: args.memory_swap,
+            limit: size("memory", &args.memory)?,
+            reservation: size("memory-reservation", &args.memory_reservation)?,
+            swap: size("memory-swap", &args.memory_swap)?,
             ..Memory::default()
         }),
         block_io: args.blkio_weight.map(|weight| BlockIo { weight: Some(weight), ..BlockIo::default() }),
         pids: args.pids_limit.map(|limit| Pids { limit: Some(limit) }),
         ..Resources::default()
-    }
+    })
 }
