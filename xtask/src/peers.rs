@@ -7,9 +7,11 @@
 //! Not part of CI: it needs an hour, and packages of Debian. A part is one file in `peers/`; it knows how to run one
 //! suite against one program. Everything a suite starts lives in namespaces that end with it (`confine.rs`).
 
+mod bats;
 mod column;
 mod confine;
 mod crun;
+mod engines;
 mod groups;
 mod images;
 mod report;
@@ -36,9 +38,9 @@ struct Part {
     run: fn(&Lane, &Column) -> Result<Vec<Outcome>>,
 }
 
-const PARTS: [Part; 2] = [runtime_tools::PART, crun::PART];
+const PARTS: [Part; 4] = [runtime_tools::PART, crun::PART, bats::PART, engines::PART];
 
-pub(crate) use sources::unpack;
+pub(crate) use sources::{NEXT, unpack};
 
 /// What a part needs to know.
 struct Lane {

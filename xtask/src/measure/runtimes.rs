@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &[String]) -> Result<bool> {
 /// The next Debian's crun with its libraries, unpacked and never installed; this Debian's if it cannot be had.
 fn crun(dir: &Path) -> Result<Vec<String>> {
     const PACKAGES: [&str; 7] = ["crun", "libc6", "libcap2", "libgcc-s1", "libseccomp2", "libsystemd0", "libyajl2"];
-    let newest = crate::peers::unpack(dir, "crun-next", &PACKAGES).map(|tree| {
+    let newest = crate::peers::unpack(dir, "crun-next", &PACKAGES, crate::peers::NEXT).map(|tree| {
         let libraries = tree.join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
         let loader = libraries.join("ld-linux-x86-64.so.2");
         [loader, "--library-path".into(), libraries, tree.join("usr/bin/crun")]

@@ -10,7 +10,7 @@ use stdx::{Context, Error, Result};
 use crate::{command, debian};
 
 /// The release after this machine's: its archive may have what this one's lacks.
-const NEXT: &str = "trixie";
+pub(crate) const NEXT: &str = "trixie";
 
 /// The unpacked sources of a package, in `dir/sources/NAME`; fetched once. From the release of this machine, or if its
 /// archive does not have them whole, from the next, which is said.
@@ -27,6 +27,19 @@ pub(super) fn fetch(dir: &Path, package: &str) -> Result<PathBuf> {
         println!("{error}: taking {NEXT}'s");
         fetch_from(&base, package, &archive, NEXT)
     })?;
+    fs::rename(&unpacked, &tree).context(|| format!("cannot move {unpacked:?} to {tree:?}"))?;
+    Ok(tree)
+}
+
+/// The unpacked sources of a package as `release` has them, in `dir/sources/NAME-RELEASE`; fetched once.
+pub(super) fn fetch_of(dir: &Path, package: &str, release: &str) -> Result<PathBuf> {
+    let base = dir.join("sources");
+    let tree = base.join(format!("{package}-{release}"));
+    if tree.exists() {
+        return Ok(tree);
+    }
+    debian::install(&["dpkg-dev", "xz-utils"])?;
+    let unpacked = fetch_from(&base, package, &Archive::of_this_machine()?, release)?;
     fs::rename(&unpacked, &tree).context(|| format!("cannot move {unpacked:?} to {tree:?}"))?;
     Ok(tree)
 }
@@ -79,8 +92,8 @@ fn fetch_from(base: &Path, package: &str, archive: &Archive, release: &str) -> R
     Ok(tree)
 }
 
-/// Programs of the next release, unpacked in `dir/NAME` and never installed; fetched once.
-pub(crate) fn unpack(dir: &Path, name: &str, packages: &[&str]) -> Result<PathBuf> {
+/// Programs of a release, unpacked in `dir/NAME` and never installed; fetched once.
+pub(crate) fn unpack(dir: &Path, name: &str, packages: &[&str], release: &str) -> Result<PathBuf> {
     let tree = dir.join(name);
     if tree.exists() {
         return Ok(tree);
@@ -89,7 +102,8 @@ pub(crate) fn unpack(dir: &Path, name: &str, packages: &[&str]) -> Result<PathBu
     let what = || format!("cannot make {download:?}");
     let _ = fs::remove_dir_all(&download);
     fs::create_dir_all(download.join("tree")).context(what)?;
-    let mut options = configure(&dir.join("sources/apt-binary"), "deb", &Archive::of_this_machine()?, NEXT)?;
+    let mut options =
+        configure(&dir.join("sources/apt-binary").join(release), "deb", &Archive::of_this_machine()?, release)?;
     // What is installed here has no say in it.
     options.extend(["-o".to_owned(), "Dir::State::status=/dev/null".to_owned()]);
     for words in [&["update", "-qq"][..], &[&["download", "-qq"], packages].concat()] {
