@@ -75,7 +75,9 @@ fn with_value(arg: Arg) -> Arg {
         return arg;
     }
     let arg = arg.action(ArgAction::Set).num_args(0..=1).require_equals(true);
-    arg.default_missing_value("true").default_value("false").value_parser(truth)
+    let arg = arg.default_missing_value("true").value_parser(truth);
+    // Some are on unless they are switched off.
+    if arg.get_default_values().is_empty() { arg.default_value("false") } else { arg }
 }
 
 fn truth(text: &str) -> Result<bool, String> {

@@ -153,7 +153,7 @@ fn files_go_to_a_directory_or_a_tar_and_images_to_archives() {
     project.build(&["-o", "type=what"]).fails(1, "its type is local, tar, oci, docker or image");
     for option in ["--squash", "--cache-from=x", "--cache-to=x", "--provenance=true", "--sbom=true"] {
         let name = option.split('=').next().unwrap();
-        project.build(&[option]).fails(125, &format!("option \"{name}\" is not supported yet"));
+        project.build(&[option]).fails(125, &format!("option \"{name}\" is not supported"));
     }
 }
 
