@@ -38,8 +38,9 @@ pub(crate) fn cancel(engine: &Engine, container: &Container) -> Result<Container
         // If nobody listens it is being started at this moment.
         if let Ok(mut connection) = Connection::open(&engine.dirs().container_run(&container.record.id)) {
             if runs(&mut connection)? {
-                // The pause was over: this is the next run's monitor.
-                return find::find(engine, &container.record.id);
+                // The pause was over: this is the next run's monitor. That run may be over by now, and another pause on.
+                container = find::find(engine, &container.record.id)?;
+                continue;
             }
             connection.queue(&Request::EndWanted)?;
             // It hangs up when it has understood, or when the pause is over.
