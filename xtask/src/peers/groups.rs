@@ -17,10 +17,14 @@ pub(super) fn all() -> BTreeSet<PathBuf> {
 }
 
 /// Removes what was not there before, the deepest first. A group with a process in it stays: it is not a suite's, since
-/// every process of a suite is dead.
+/// every process of a suite is dead. What lies in a group that was there before is its owner's to remove: it is only named.
 pub(super) fn remove_new(before: &BTreeSet<PathBuf>) {
     for group in all().iter().rev().filter(|group| !before.contains(*group)) {
-        let _ = fs::remove_dir(group);
+        if group.ancestors().any(|parent| before.contains(parent)) {
+            eprintln!("   left in a group of somebody else's: {}", group.display());
+        } else {
+            let _ = fs::remove_dir(group);
+        }
     }
 }
 
